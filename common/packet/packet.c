@@ -1,0 +1,18 @@
+#include "common/packet/packet.h"
+
+#include "common/packet/layers.h"
+
+int dp_packet_decode(int link_type, const uint8_t *frame, size_t captured, size_t wire_len,
+                     struct dp_packet *ret_packet)
+{
+    struct dp_cursor cursor = {.at = frame, .captured = captured, .wire = wire_len, .wire_known = true};
+    if (wire_len < captured)
+        cursor.wire = captured;
+    if (cursor.wire > UINT32_MAX)
+        return DP_ERR_FORMAT;
+    struct dp_packet packet = {.wscale = 0xff};
+    int rc = dp_link_decode(link_type, &cursor, &packet);
+    if (rc == DP_OK)
+        *ret_packet = packet;
+    return rc;
+}
