@@ -11,13 +11,15 @@
 #define DP_WIRE_VERSION 1
 #define DP_WIRE_MAX_MESSAGE (2 * 1024 * 1024) /* also ZMQ_MAXMSGSIZE */
 
-/* Packs `envelope` (version is filled in). *ret_bytes is malloc'd. DP_ERR_NOMEM; DP_ERR_RANGE over the bound. */
+/* Packs `envelope` (version is filled in). *ret_bytes is malloc'd. DP_ERR_NOMEM; DP_ERR_RANGE over the bound.
+ */
 int dp_wire_pack(Droppoint__Envelope *envelope, uint8_t **ret_bytes, size_t *ret_len) DP_MUST_CHECK;
 
-/* Unpacks and validates every field: version, body present, enums, names' form, lengths, numbers' ranges, UTF-8 of
- * texts. DP_ERR_PROTOCOL with diag naming message and field; DP_ERR_UNSUPPORTED for another version.
+/* Unpacks and validates every field: version, body present, enums, names' form, lengths, numbers' ranges,
+ * UTF-8 of texts. DP_ERR_PROTOCOL with diag naming message and field; DP_ERR_UNSUPPORTED for another version.
  * Free with droppoint__envelope__free_unpacked(e, NULL). */
-int dp_wire_unpack(const uint8_t *bytes, size_t len, Droppoint__Envelope **ret_envelope, struct dp_diag *diag) DP_MUST_CHECK;
+int dp_wire_unpack(const uint8_t *bytes, size_t len, Droppoint__Envelope **ret_envelope,
+                   struct dp_diag *diag) DP_MUST_CHECK;
 
 /* CRC32C (Castagnoli), as in iSCSI (RFC 3720 B.4). Start with crc 0. */
 uint32_t dp_crc32c(uint32_t crc, const void *data, size_t len);
