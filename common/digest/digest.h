@@ -24,7 +24,7 @@ enum dp_smtp_verb {
     DP_SMTP_VRFY,
     DP_SMTP_AUTH,
     DP_SMTP_STARTTLS,
-    DP_SMTP_END_OF_DATA, /* the payload ends with CRLF . CRLF */
+    DP_SMTP_END_OF_DATA, /* the payload ends with CRLF . CRLF, or with that and a QUIT pipelined behind it */
 };
 
 enum dp_digest_bit {
@@ -97,15 +97,18 @@ int dp_batch_add_gap(struct dp_batch *batch, int64_t from_ns, int64_t to_ns, uin
 
 #define DP_HASH_KEY_SIZE 16
 
-/* Makes the digests of one vantage point. Holds its flow table. */
+/* Makes the digests of one vantage point. Holds its flow table, which only grows, up to this bound. */
+#define DP_DIGEST_MAX_FLOWS (4U * 1024 * 1024)
+/* Refusals beyond this in one batch are not noted, so that no server can make a batch too large to send. */
+#define DP_BATCH_MAX_NOTES 1024
 struct dp_digester;
 
-/* key: new for each capture, the same at all its vantage points. DP_ERR_NOMEM. */
+/* key: new for each capture, the same at all its vantage points. Takes random bytes from the system. DP_ERR_NOMEM. */
 int dp_digester_new(const uint8_t key[DP_HASH_KEY_SIZE], struct dp_digester **ret_digester) DP_MUST_CHECK;
 void dp_digester_free(struct dp_digester *digester);
 
 /* Digests one frame into batch (appends). 0 also for frames that are not ours: they count as other_packets.
- * DP_ERR_NOMEM. */
+ * DP_ERR_NOMEM; DP_ERR_FULL: a new flow beyond DP_DIGEST_MAX_FLOWS, known ones go on. The batch is untouched then. */
 int dp_digester_frame(struct dp_digester *digester, int link_type, int64_t ts_ns, const uint8_t *frame,
                       size_t captured, size_t wire_len, struct dp_batch *batch) DP_MUST_CHECK;
 
