@@ -116,7 +116,7 @@ int dp_digester_frame(struct dp_digester *digester, int link_type, int64_t ts_ns
 void dp_digester_restate_flows(struct dp_digester *digester);
 
 /* The batch codec: columns, differences to what the flow leads one to expect, zstd; at most 24 bytes a packet of bulk
- * TCP with timestamps. Each encoded batch can be decoded by itself. Encoded form: docs/protocol.md. */
+ * TCP with timestamps. Each encoded batch can be decoded by itself. Encoded form: docs/batch-format.md. */
 #define DP_BATCH_MAX_RECORDS 4096
 #define DP_BATCH_MAX_BYTES (1024 * 1024)
 
