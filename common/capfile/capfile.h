@@ -1,5 +1,7 @@
-/* Capture files: reads pcap and pcapng (also gzip, zstd, lz4), writes pcapng. Packets are read one after the other
- * with bounded memory; every length is checked before it is believed. */
+/* Capture files: reads pcap and pcapng (also gzip, zstd, lz4), writes pcapng. Packets are read one after the
+ * other with bounded memory; every length is checked before it is believed. An own reader, because libpcap's
+ * savefile reader hides what locating needs: interface statistics and drop counts, several link types and
+ * time resolutions in one file, where a damaged file is damaged, and compressed files. */
 #ifndef DROPPOINT_COMMON_CAPFILE_CAPFILE_H
 #define DROPPOINT_COMMON_CAPFILE_CAPFILE_H
 
@@ -16,34 +18,59 @@ struct dp_capfile_packet {
     int64_t ts_ns;
     const uint8_t *data;
     size_t captured;
-    size_t wire_len; /* at least captured */
-    int link_type;   /* LINKTYPE_ number of the packet's interface */
-    uint32_t interface; /* pcapng interface number, 0 in pcap */
-    uint64_t offset; /* where its record begins in the uncompressed file */
+    size_t wire_len;         /* at least captured */
+    int link_type;           /* LINKTYPE_ number of the packet's interface */
+    uint32_t interface;      /* pcapng interface number within its section, 0 in pcap */
+    uint64_t dropped_before; /* packets that the file says were dropped between the one before and this
+                                (epb_dropcount) */
+    uint64_t offset;         /* where its record begins in the uncompressed file */
 };
 
-/* What the file says about the capture itself, complete once the end is reached (pcapng Interface Statistics Blocks). */
+/* What the file says about the capture itself, complete once the end is reached (pcapng Interface Statistics
+ * Blocks). */
 struct dp_capfile_stats {
     uint64_t packets;
-    bool has_dropped;   /* whether the file says how many were dropped */
-    uint64_t dropped;   /* ifdrop + osdrop over all interfaces */
-    bool has_start, has_end;
+    uint64_t without_time; /* packets in Simple Packet Blocks: these carry no time, and get that of the one
+                              before */
+    bool has_dropped;      /* whether the file says how many were dropped */
+    uint64_t dropped; /* ifdrop + osdrop over all interfaces; without statistics the sum of dropped_before */
+    bool has_start, has_end;  /* not where the statistics contradict the packets */
     int64_t start_ns, end_ns; /* isb_starttime, isb_endtime */
-    bool cut_short;     /* the file ends inside its last record; what came before is good. dp_capfile_cut_text says where */
+    bool cut_short; /* the file ends inside its last record; what came before is good. dp_capfile_cut_text
+                       says where */
+    uint64_t cut_offset; /* where that record begins in the uncompressed file */
     char cut_text[256];
 };
 
 struct dp_capfile;
 
-/* Opens a regular file. DP_ERR_IO, DP_ERR_FORMAT (not a capture file; names what it looks like), DP_ERR_UNSUPPORTED
- * (link type). diag names the file. */
+/* Opens a regular file; what it grows by afterwards is not read. DP_ERR_NOT_FOUND, DP_ERR_IO, DP_ERR_FORMAT
+ * (not a capture file; names what it looks like), DP_ERR_UNSUPPORTED (a version of the format), DP_ERR_NOMEM.
+ * diag names the file. Any link type is read: whether its frames can be taken apart is the reader's caller's
+ * question. */
 int dp_capfile_open(const char *path, struct dp_capfile **ret_file, struct dp_diag *diag) DP_MUST_CHECK;
 
+/* The same over bytes in memory, which stay the caller's and must outlive the reader. `name` is for messages.
+ */
+int dp_capfile_open_memory(const uint8_t *bytes, size_t len, const char *name, struct dp_capfile **ret_file,
+                           struct dp_diag *diag) DP_MUST_CHECK;
+
 /* The next packet. DP_ERR_END at the end; a file that is cut inside its last record also ends so, with
- * stats.cut_short set. DP_ERR_FORMAT: corrupt, diag names file and offset. */
-int dp_capfile_next(struct dp_capfile *file, struct dp_capfile_packet *ret_packet, struct dp_diag *diag) DP_MUST_CHECK;
+ * stats.cut_short set. DP_ERR_FORMAT: corrupt, diag names file and offset. Says the same again when called
+ * again. */
+int dp_capfile_next(struct dp_capfile *file, struct dp_capfile_packet *ret_packet,
+                    struct dp_diag *diag) DP_MUST_CHECK;
 
 const struct dp_capfile_stats *dp_capfile_stats(const struct dp_capfile *file);
+
+/* The interface's if_name in the section being read; "" where the file has none. Lives until the next call.
+ */
+const char *dp_capfile_interface_name(const struct dp_capfile *file, uint32_t interface);
+
+/* The file's size on disk as it was opened, and how much of it is read (0 to 1). */
+uint64_t dp_capfile_size(const struct dp_capfile *file);
+double dp_capfile_progress(const struct dp_capfile *file);
+
 void dp_capfile_close(struct dp_capfile *file); /* NULL is fine */
 
 /* Writes pcapng with nanosecond stamps. */
@@ -66,7 +93,8 @@ int dp_capwriter_stats(struct dp_capwriter *writer, uint32_t interface, int64_t 
 
 uint64_t dp_capwriter_size(const struct dp_capwriter *writer); /* bytes written so far */
 int dp_capwriter_flush(struct dp_capwriter *writer) DP_MUST_CHECK;
-/* Flushes and closes; frees the writer also on failure. NULL is fine. DP_ERR_IO when bytes could not be written. */
+/* Flushes and closes; frees the writer also on failure. NULL is fine. DP_ERR_IO when bytes could not be
+ * written. */
 int dp_capwriter_close(struct dp_capwriter *writer, struct dp_diag *diag) DP_MUST_CHECK;
 
 #endif

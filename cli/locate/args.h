@@ -1,0 +1,28 @@
+/* The command line of `droppoint locate`. */
+#ifndef DROPPOINT_CLI_LOCATE_ARGS_H
+#define DROPPOINT_CLI_LOCATE_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "collector/locate/locate.h"
+#include "common/err/err.h"
+
+struct dp_locate_args {
+    bool help;
+    bool json;
+    bool no_clock_correction;
+    const char *filter; /* NULL: none */
+    const char *merge;  /* NULL: none */
+    char *names[DP_LOCATE_MAX_VANTAGES];
+    const char *paths[DP_LOCATE_MAX_VANTAGES];
+    size_t count;
+};
+
+/* Parses argv[1..]; argv[0] is the subcommand. Strings point into argv, names are the struct's own.
+ * DP_ERR_USAGE with one sentence in diag. To be freed also after failure. */
+int dp_locate_args_parse(int argc, char **argv, struct dp_locate_args *args,
+                         struct dp_diag *diag) DP_MUST_CHECK;
+void dp_locate_args_free(struct dp_locate_args *args);
+
+#endif

@@ -1,0 +1,301 @@
+#include "cli/locate/inputs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "cli/locate/filter.h"
+#include "common/capfile/capfile.h"
+#include "common/digest/digest.h"
+
+/* Packets read in one go from one file: few enough for their digests to stay in the cache. */
+#define STEP_PACKETS 1024
+
+/* A capture program notes its start before packets arrive and its end after the last was taken over; so much
+ * at both ends of what it claims is not believed. */
+#define WINDOW_MARGIN_NS 200000000
+
+/* Files whose first packets are further apart than this are read in step by the time since their own first
+ * packets: their clocks disagree more than anybody's patience in starting captures. */
+#define SAME_CLOCK_NS (INT64_C(600) * 1000000000)
+
+/* Packets of several processors or interfaces may stand in a file this much out of order. */
+#define DISORDER_NS INT64_C(1000000000)
+
+#define WARNINGS 2
+
+struct input {
+    const char *name;
+    const char *path;
+    struct dp_capfile *file;
+    struct dp_digester *digester;
+    bool done;
+    bool begun;
+    int64_t first_ns, last_ns; /* least and greatest stamp, before the filter */
+    int64_t current_ns;        /* of the packet read last */
+    char warnings[WARNINGS][512];
+    size_t warning_count;
+};
+
+struct dp_inputs {
+    struct input *list;
+    size_t count;
+    struct dp_filter *filter;
+    struct dp_batch batch; /* reused */
+    bool by_own_start;
+    int checked_link_type; /* known to be supported; -1 none yet */
+};
+
+static int open_input(struct input *input, const uint8_t *key, struct dp_diag *diag)
+{
+    int code = dp_capfile_open(input->path, &input->file, diag);
+    return code == DP_OK ? dp_digester_new(key, &input->digester) : code;
+}
+
+static int random_key(uint8_t key[DP_HASH_KEY_SIZE], struct dp_diag *diag)
+{
+    if (getrandom(key, DP_HASH_KEY_SIZE, 0) != DP_HASH_KEY_SIZE)
+        return dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
+    return DP_OK;
+}
+
+int dp_inputs_open(const struct dp_locate_args *args, struct dp_inputs **ret_inputs, struct dp_diag *diag)
+{
+    struct dp_inputs *inputs = calloc(1, sizeof *inputs);
+    if (!inputs)
+        return DP_ERR_NOMEM;
+    inputs->checked_link_type = -1;
+    inputs->count = args->count;
+    inputs->list = calloc(args->count, sizeof *inputs->list);
+    int code = inputs->list ? dp_filter_new(args->filter, &inputs->filter) : DP_ERR_NOMEM;
+    uint8_t key[DP_HASH_KEY_SIZE];
+    if (code == DP_OK)
+        code = random_key(key, diag);
+    for (size_t i = 0; code == DP_OK && i < args->count; i++) {
+        inputs->list[i].name = args->names[i];
+        inputs->list[i].path = args->paths[i];
+        code = open_input(&inputs->list[i], key, diag);
+    }
+    if (code != DP_OK) {
+        dp_inputs_close(inputs);
+        return code;
+    }
+    *ret_inputs = inputs;
+    return DP_OK;
+}
+
+void dp_inputs_close(struct dp_inputs *inputs)
+{
+    if (!inputs)
+        return;
+    for (size_t i = 0; inputs->list && i < inputs->count; i++) {
+        dp_capfile_close(inputs->list[i].file);
+        dp_digester_free(inputs->list[i].digester);
+    }
+    dp_filter_free(inputs->filter);
+    dp_batch_free(&inputs->batch);
+    free(inputs->list);
+    free(inputs);
+}
+
+static int check_link_type(struct dp_inputs *inputs, const struct input *input, int link_type,
+                           struct dp_diag *diag)
+{
+    if (!dp_link_type_supported(link_type)) {
+        const char *name = dp_filter_link_type_name(link_type);
+        return dp_fail(
+            diag, DP_ERR_UNSUPPORTED,
+            "%s: holds packets of link type %d%s%s%s, which droppoint cannot read. Capture on an Ethernet, "
+            "cooked (any), raw IP, loopback or nflog interface.",
+            input->path, link_type, name ? " (" : "", name ? name : "", name ? ")" : "");
+    }
+    inputs->checked_link_type = link_type;
+    return DP_OK;
+}
+
+static void note_time(struct input *input, int64_t ts_ns)
+{
+    if (!input->begun) {
+        input->begun = true;
+        input->first_ns = input->last_ns = ts_ns;
+    }
+    if (ts_ns < input->first_ns)
+        input->first_ns = ts_ns;
+    if (ts_ns > input->last_ns)
+        input->last_ns = ts_ns;
+    input->current_ns = ts_ns;
+}
+
+/* Digests one packet into the batch, if it passes the filter. */
+static int take_packet(struct dp_inputs *inputs, struct input *input, const struct dp_capfile_packet *packet,
+                       struct dp_diag *diag)
+{
+    if (__builtin_expect(packet->link_type != inputs->checked_link_type, 0)) {
+        int code = check_link_type(inputs, input, packet->link_type, diag);
+        if (code != DP_OK)
+            return code;
+    }
+    if (__builtin_expect(packet->dropped_before > 0, 0)) {
+        int64_t from = input->begun ? input->current_ns : packet->ts_ns;
+        int code = dp_batch_add_gap(&inputs->batch, from < packet->ts_ns ? from : packet->ts_ns,
+                                    packet->ts_ns, packet->dropped_before);
+        if (code != DP_OK)
+            return code;
+    }
+    note_time(input, packet->ts_ns);
+    bool match;
+    int code = dp_filter_match(inputs->filter, packet->link_type, packet->data, packet->captured,
+                               packet->wire_len, &match, diag);
+    if (code != DP_OK || !match)
+        return code;
+    return dp_digester_frame(input->digester, packet->link_type, packet->ts_ns, packet->data,
+                             packet->captured, packet->wire_len, &inputs->batch);
+}
+
+/* The file with the least current time that still has packets; `count` when all are done. */
+static size_t choose(const struct dp_inputs *inputs)
+{
+    size_t best = inputs->count;
+    int64_t best_ns = 0;
+    for (size_t i = 0; i < inputs->count; i++) {
+        const struct input *input = &inputs->list[i];
+        if (input->done)
+            continue;
+        if (!input->begun)
+            return i;
+        int64_t ns = 0;
+        if (!inputs->by_own_start)
+            ns = input->current_ns;
+        else if (__builtin_sub_overflow(input->current_ns, input->first_ns, &ns))
+            ns = INT64_MAX;
+        if (best == inputs->count || ns < best_ns) {
+            best = i;
+            best_ns = ns;
+        }
+    }
+    return best;
+}
+
+/* Once every file's first packet is known: whether their clocks are near enough to go by them. */
+static void compare_starts(struct dp_inputs *inputs)
+{
+    int64_t least = INT64_MAX;
+    int64_t greatest = INT64_MIN;
+    for (size_t i = 0; i < inputs->count; i++) {
+        const struct input *input = &inputs->list[i];
+        if (!input->begun)
+            continue;
+        least = input->first_ns < least ? input->first_ns : least;
+        greatest = input->first_ns > greatest ? input->first_ns : greatest;
+    }
+    int64_t apart;
+    if (least <= greatest)
+        inputs->by_own_start = __builtin_sub_overflow(greatest, least, &apart) || apart > SAME_CLOCK_NS;
+}
+
+static void warn(struct input *input, const char *text)
+{
+    if (input->warning_count < WARNINGS)
+        (void)snprintf(input->warnings[input->warning_count++], sizeof input->warnings[0], "%s: %s",
+                       input->path, text);
+}
+
+/* What the file says about its capture, for the engine and for the operator. */
+static void finish_input(struct dp_locate *locate, struct input *input, uint32_t vantage)
+{
+    const struct dp_capfile_stats *stats = dp_capfile_stats(input->file);
+    bool known = input->begun;
+    int64_t start = input->first_ns;
+    int64_t end = input->last_ns;
+    if (stats->has_start && stats->has_end &&
+        stats->end_ns - stats->start_ns > 2 * (int64_t)WINDOW_MARGIN_NS) {
+        int64_t claimed_start = stats->start_ns + WINDOW_MARGIN_NS;
+        int64_t claimed_end = stats->end_ns - WINDOW_MARGIN_NS;
+        start = !known || claimed_start < start ? claimed_start : start;
+        end = !known || claimed_end > end ? claimed_end : end;
+        known = true;
+    }
+    if (known)
+        dp_locate_window(locate, vantage, start, end);
+    if (stats->has_dropped)
+        dp_locate_capture_dropped(locate, vantage, stats->dropped);
+    char text[400];
+    if (stats->cut_short) {
+        (void)snprintf(text, sizeof text,
+                       "%s. The %" PRIu64
+                       " packets before it are used; check that the capture was stopped properly.",
+                       stats->cut_text, stats->packets);
+        warn(input, text);
+    }
+    if (stats->without_time > 0) {
+        (void)snprintf(text, sizeof text,
+                       "%" PRIu64
+                       " packets carry no time (Simple Packet Blocks). Order and delay at %s are not exact; "
+                       "capture with dumpcap or tcpdump.",
+                       stats->without_time, input->name);
+        warn(input, text);
+    }
+    dp_locate_advance(locate, vantage, INT64_MAX);
+    input->done = true;
+}
+
+int dp_inputs_step(struct dp_inputs *inputs, struct dp_locate *locate, struct dp_diag *diag)
+{
+    size_t vantage = choose(inputs);
+    if (vantage == inputs->count) {
+        int code = dp_filter_check(inputs->filter, diag);
+        return code == DP_OK ? DP_ERR_END : code;
+    }
+    struct input *input = &inputs->list[vantage];
+    bool first = !input->begun;
+    dp_batch_clear(&inputs->batch);
+    /* At first one packet of each, to learn when they begin. */
+    size_t count = first ? 1 : STEP_PACKETS;
+    int code = DP_OK;
+    for (size_t i = 0; i < count; i++) {
+        struct dp_capfile_packet packet;
+        code = dp_capfile_next(input->file, &packet, diag);
+        if (code == DP_OK)
+            code = take_packet(inputs, input, &packet, diag);
+        if (code != DP_OK)
+            break;
+    }
+    if (code != DP_OK && code != DP_ERR_END)
+        return code;
+    int fed = dp_locate_feed(locate, (uint32_t)vantage, &inputs->batch);
+    if (fed != DP_OK)
+        return fed;
+    if (code == DP_ERR_END)
+        finish_input(locate, input, (uint32_t)vantage);
+    else if (input->current_ns > INT64_MIN + DISORDER_NS)
+        dp_locate_advance(locate, (uint32_t)vantage, input->current_ns - DISORDER_NS);
+    if (first)
+        compare_starts(inputs);
+    return DP_OK;
+}
+
+uint64_t dp_inputs_packets(const struct dp_inputs *inputs, size_t vantage)
+{
+    return dp_capfile_stats(inputs->list[vantage].file)->packets;
+}
+
+double dp_inputs_progress(const struct dp_inputs *inputs)
+{
+    double size = 0;
+    double done = 0;
+    for (size_t i = 0; i < inputs->count; i++) {
+        double part = (double)dp_capfile_size(inputs->list[i].file);
+        size += part;
+        done += part * dp_capfile_progress(inputs->list[i].file);
+    }
+    return size > 0 ? done / size : 1.0;
+}
+
+const char *dp_inputs_warning(const struct dp_inputs *inputs, size_t vantage, size_t number)
+{
+    const struct input *input = &inputs->list[vantage];
+    return number < input->warning_count ? input->warnings[number] : NULL;
+}
