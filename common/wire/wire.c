@@ -53,14 +53,19 @@ static int check_envelope(const Droppoint__Envelope *envelope, struct dp_diag *d
     return dp_wire_validate(&envelope->base, diag);
 }
 
+static Droppoint__Envelope *unpack_bounded(const uint8_t *bytes, size_t len)
+{
+    struct budget budget = {UNPACK_BUDGET};
+    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    return droppoint__envelope__unpack(&allocator, len, bytes);
+}
+
 int dp_wire_unpack(const uint8_t *bytes, size_t len, Droppoint__Envelope **ret_envelope, struct dp_diag *diag)
 {
     if (len > DP_WIRE_MAX_MESSAGE)
         return dp_fail(diag, DP_ERR_PROTOCOL, "The message has %zu bytes, at most %d are allowed.", len,
                        DP_WIRE_MAX_MESSAGE);
-    struct budget budget = {UNPACK_BUDGET};
-    ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
-    Droppoint__Envelope *envelope = droppoint__envelope__unpack(&allocator, len, bytes);
+    Droppoint__Envelope *envelope = unpack_bounded(bytes, len);
     if (!envelope)
         return dp_fail(diag, DP_ERR_PROTOCOL, "The message is not a droppoint message.");
     int code = check_envelope(envelope, diag);
@@ -70,4 +75,12 @@ int dp_wire_unpack(const uint8_t *bytes, size_t len, Droppoint__Envelope **ret_e
     }
     *ret_envelope = envelope;
     return DP_OK;
+}
+
+uint64_t dp_wire_request_of(const uint8_t *bytes, size_t len)
+{
+    Droppoint__Envelope *envelope = len <= DP_WIRE_MAX_MESSAGE ? unpack_bounded(bytes, len) : NULL;
+    uint64_t request = envelope ? envelope->request : 0;
+    droppoint__envelope__free_unpacked(envelope, NULL);
+    return request;
 }

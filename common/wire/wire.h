@@ -21,6 +21,9 @@ int dp_wire_pack(Droppoint__Envelope *envelope, uint8_t **ret_bytes, size_t *ret
 int dp_wire_unpack(const uint8_t *bytes, size_t len, Droppoint__Envelope **ret_envelope,
                    struct dp_diag *diag) DP_MUST_CHECK;
 
+/* The request number of a message that dp_wire_unpack refused, for the answer; 0 where it cannot be read. */
+uint64_t dp_wire_request_of(const uint8_t *bytes, size_t len);
+
 /* CRC32C (Castagnoli), as in iSCSI (RFC 3720 B.4). Start with crc 0. */
 uint32_t dp_crc32c(uint32_t crc, const void *data, size_t len);
 
