@@ -1,0 +1,15 @@
+# Writes a C file that holds the migrations: cmake -DOUT=file.c "-DFILES=a.sql|b.sql" -P embed.cmake
+string(REPLACE "|" ";" FILES "${FILES}")
+set(arrays "")
+set(table "")
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX MATCH "^[0-9]+" number ${name})
+  string(REGEX REPLACE "^0+" "" number ${number})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  string(APPEND arrays "static const char sql_${number}[] = {${hex}0};\n")
+  string(APPEND table "    {${number}, \"${name}\", sql_${number}},\n")
+endforeach()
+file(WRITE ${OUT} "#include \"collector/store/migrate.h\"\n\n${arrays}
+const struct dp_migration dp_migrations[] = {\n${table}    {0, 0, 0},\n};\n")
