@@ -54,7 +54,11 @@ case_run() {
         lab_traffic --host $host --flows 1 --bytes 500000 --rate 200000 --mode $mode --time 5 &
         background=($!)
         sleep 0.5
-        [ "$direction" = forward ] && lab_fault "$place" forward "$LAB_SYN" || lab_fault "$place" reverse "$LAB_SYNACK"
+        if [ "$direction" = forward ]; then
+            lab_fault "$place" forward "$LAB_SYN"
+        else
+            lab_fault "$place" reverse "$LAB_SYNACK"
+        fi
         lab_traffic --host $host --flows 2 --bytes 1000 --time 4
         ;;
     flows)

@@ -29,7 +29,7 @@ lab_start() {
     local name=$1 host=$2
     shift 2
     LAB_LOG[$name]=$LAB_DIR/log.$name
-    ip netns exec "$LAB-$host" "$@" </dev/null >"${LAB_LOG[$name]}" 2>&1 &
+    setsid ip netns exec "$LAB-$host" "$@" </dev/null >"${LAB_LOG[$name]}" 2>&1 &
     LAB_PID[$name]=$!
 }
 
@@ -87,8 +87,8 @@ lab_up() {
     lab_wire w3 edge1 eth1 remote eth0
     lab_address mx1 eth0 $MX1_4/24 $MX1_6/64
     lab_address lb1 eth0 192.0.2.1/24 2001:db8:1::1/64
-    lab_address lb1 eth1 198.51.100.1/24 2001:db8:2::1/64
-    lab_address edge1 eth0 198.51.100.2/24 2001:db8:2::2/64
+    lab_address lb1 eth1 198.51.100.1/25 2001:db8:2::1/64
+    lab_address edge1 eth0 198.51.100.2/25 2001:db8:2::2/64
     lab_address edge1 eth1 203.0.113.1/24 2001:db8:3::1/64
     lab_address remote eth0 $REMOTE_4/24 $REMOTE_6/64
     for host in lb1 edge1; do
