@@ -23,6 +23,7 @@ struct dp_capture_spec {
     const char *ring_directory; /* for this capture and vantage point; made by the supervisor */
     uint64_t buffer_bytes; /* kernel buffer; 0: default */
     uint8_t hash_key[DP_HASH_KEY_SIZE];
+    uint32_t uid, gid;     /* whom the child becomes once its handle is open, where it starts as root; 0: stays root without capabilities */
 };
 
 struct dp_capture_counts {

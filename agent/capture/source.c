@@ -1,0 +1,176 @@
+#include "agent/capture/source.h"
+
+#include <limits.h>
+#include <pcap/pcap.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINKTYPE_RAW 101
+#define MAX_SNAPLEN 262144
+#define MIN_SNAPLEN 64 /* shorter ones cut the headers that a digest is made of */
+#define MAX_BUFFER ((uint64_t)1024 * 1024 * 1024)
+#define MIN_BUFFER ((uint64_t)1024 * 1024)
+
+struct dp_source {
+    pcap_t *pcap;
+    int link_type;
+    uint32_t snaplen;
+    uint64_t dropped;
+    uint32_t last_dropped; /* libpcap's counters are 32 bits wide and wrap */
+};
+
+static int activation_failed(pcap_t *pcap, int status, const char *interface, struct dp_diag *diag)
+{
+    const char *text = pcap_geterr(pcap);
+    const char *why = text[0] ? text : pcap_statustostr(status);
+    switch (status) {
+    case PCAP_ERROR_NO_SUCH_DEVICE:
+        return dp_fail(diag, DP_ERR_INTERFACE, "There is no interface %s here: %s. 'ip link' lists them.",
+                       interface, why);
+    case PCAP_ERROR_IFACE_NOT_UP:
+        return dp_fail(diag, DP_ERR_INTERFACE, "The interface %s is down. Bring it up: ip link set %s up.",
+                       interface, interface);
+    case PCAP_ERROR_PERM_DENIED:
+    case PCAP_ERROR_PROMISC_PERM_DENIED:
+        return dp_fail(
+            diag, DP_ERR_DENIED,
+            "Capturing on %s needs CAP_NET_RAW: start the agent's service from its package, or run "
+            "'setcap cap_net_raw+ep' on droppoint-capture.",
+            interface);
+    default:
+        return dp_fail(diag, DP_ERR_IO, "The interface %s can't be opened: %s.", interface, why);
+    }
+}
+
+static int activate(pcap_t *pcap, const struct dp_pipe_config *config, struct dp_diag *diag)
+{
+    uint64_t buffer = config->buffer_bytes ? config->buffer_bytes : DP_SOURCE_BUFFER;
+    if (buffer < MIN_BUFFER || buffer > MAX_BUFFER)
+        return dp_fail(diag, DP_ERR_RANGE, "The kernel buffer must have 1 MiB to 1 GiB, not %llu bytes.",
+                       (unsigned long long)buffer);
+    uint32_t snaplen = config->snaplen ? config->snaplen : MAX_SNAPLEN;
+    if (snaplen < MIN_SNAPLEN || snaplen > MAX_SNAPLEN)
+        return dp_fail(diag, DP_ERR_RANGE, "The snap length must be %d to %d bytes, not %u.", MIN_SNAPLEN,
+                       MAX_SNAPLEN, snaplen);
+    (void)pcap_set_snaplen(pcap, (int)snaplen);
+    (void)pcap_set_promisc(pcap, 0);
+    (void)pcap_set_timeout(pcap, DP_SOURCE_BLOCK_MS);
+    (void)pcap_set_immediate_mode(pcap, 0);
+    (void)pcap_set_buffer_size(pcap, (int)buffer);
+    if (pcap_set_tstamp_precision(pcap, PCAP_TSTAMP_PRECISION_NANO) != 0)
+        return dp_fail(diag, DP_ERR_UNSUPPORTED, "The interface %s gives no nanosecond stamps.",
+                       config->interface);
+    int status = pcap_activate(pcap);
+    if (status < 0)
+        return activation_failed(pcap, status, config->interface, diag);
+    return DP_OK;
+}
+
+static int set_filter(pcap_t *pcap, const struct dp_pipe_config *config, struct dp_diag *diag)
+{
+    struct bpf_program program;
+    if (pcap_compile(pcap, &program, config->filter, 1, PCAP_NETMASK_UNKNOWN) != 0)
+        return dp_fail(diag, DP_ERR_FILTER, "The filter \"%.200s\" does not compile: %s.", config->filter,
+                       pcap_geterr(pcap));
+    int status = pcap_setfilter(pcap, &program);
+    pcap_freecode(&program);
+    if (status != 0)
+        return dp_fail(diag, DP_ERR_FILTER, "The kernel does not take the filter: %s.", pcap_geterr(pcap));
+    return DP_OK;
+}
+
+int dp_source_open(const struct dp_pipe_config *config, struct dp_source **ret_source, struct dp_diag *diag)
+{
+    char text[PCAP_ERRBUF_SIZE] = "";
+    pcap_t *pcap = pcap_create(config->interface, text);
+    if (!pcap)
+        return dp_fail(diag, DP_ERR_INTERFACE, "The interface %s can't be opened: %s.", config->interface,
+                       text);
+    int code = activate(pcap, config, diag);
+    if (code == DP_OK)
+        code = set_filter(pcap, config, diag);
+    if (code == DP_OK && pcap_setnonblock(pcap, 1, text) != 0)
+        code = dp_fail(diag, DP_ERR_IO, "The interface %s can't be read without blocking: %s.",
+                       config->interface, text);
+    struct dp_source *source = code == DP_OK ? calloc(1, sizeof *source) : NULL;
+    if (code == DP_OK && !source)
+        code = DP_ERR_NOMEM;
+    if (code == DP_OK) {
+        /* DLT and LINKTYPE numbers agree, except for raw IP. */
+        source->link_type = pcap_datalink(pcap) == DLT_RAW ? LINKTYPE_RAW : pcap_datalink(pcap);
+        source->snaplen = (uint32_t)pcap_snapshot(pcap);
+        source->pcap = pcap;
+        if (!dp_link_type_supported(source->link_type)) {
+            code =
+                dp_fail(diag, DP_ERR_UNSUPPORTED,
+                        "The interface %s has link type %d (%s), which droppoint can't read.",
+                        config->interface, source->link_type, pcap_datalink_val_to_name(pcap_datalink(pcap)));
+            free(source);
+        }
+    }
+    if (code != DP_OK) {
+        pcap_close(pcap);
+        return code;
+    }
+    *ret_source = source;
+    return DP_OK;
+}
+
+void dp_source_close(struct dp_source *source)
+{
+    if (!source)
+        return;
+    pcap_close(source->pcap);
+    free(source);
+}
+
+int dp_source_link_type(const struct dp_source *source)
+{
+    return source->link_type;
+}
+
+uint32_t dp_source_snaplen(const struct dp_source *source)
+{
+    return source->snaplen;
+}
+
+int dp_source_fd(const struct dp_source *source)
+{
+    return pcap_get_selectable_fd(source->pcap);
+}
+
+struct reading {
+    dp_source_taker taker;
+    void *context;
+};
+
+static void on_packet(u_char *user, const struct pcap_pkthdr *header, const u_char *frame)
+{
+    const struct reading *reading = (const struct reading *)(const void *)user;
+    /* With nanosecond precision tv_usec holds nanoseconds. */
+    int64_t ts_ns = (int64_t)header->ts.tv_sec * 1000000000 + header->ts.tv_usec;
+    reading->taker(reading->context, ts_ns, frame, header->caplen, header->len);
+}
+
+int dp_source_read(struct dp_source *source, int max, dp_source_taker taker, void *context, size_t *ret_count,
+                   struct dp_diag *diag)
+{
+    struct reading reading = {taker, context};
+    int got = pcap_dispatch(source->pcap, max, on_packet, (u_char *)&reading);
+    if (got < 0)
+        return dp_fail(diag, DP_ERR_INTERFACE, "%s. What was captured until then is kept.",
+                       pcap_geterr(source->pcap));
+    *ret_count = (size_t)got;
+    return DP_OK;
+}
+
+uint64_t dp_source_dropped(struct dp_source *source)
+{
+    struct pcap_stat stat;
+    if (pcap_stats(source->pcap, &stat) == 0) {
+        uint32_t dropped = stat.ps_drop + stat.ps_ifdrop;
+        source->dropped += dropped - source->last_dropped;
+        source->last_dropped = dropped;
+    }
+    return source->dropped;
+}

@@ -1,0 +1,311 @@
+/* One real capture process after the other, in a network namespace of the test's own. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/capture/harness.h"
+
+#define FILTER "udp dst port 9999"
+
+static void test_stop_flushes_everything(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    assert_int_equal(seen.link_type, 1);
+    send_udp(20000, 100);
+    dp_capture_stop(seen.process, "stopped"); /* while the kernel still holds the last ones */
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "stopped");
+    assert_string_equal(seen.text, "");
+    assert_int_equal(seen.counts.packets, 20000);
+    assert_int_equal(seen.digests + seen.other + seen.counts.kernel_dropped, 20000);
+    assert_int_equal(seen.gap_packets, seen.counts.kernel_dropped);
+    assert_true(seen.counts.started_ns > 0 && seen.counts.started_ns <= seen.first_ns);
+    assert_true(seen.counts.ended_ns >= seen.last_ns &&
+                seen.counts.ended_ns - seen.counts.started_ns < 15000000000);
+    seen_free(&seen);
+}
+
+static void test_packets_before_the_start_do_not_count(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct dp_diag diag = {""};
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    assert_int_equal(prepare(&seen, &spec, &diag), DP_OK);
+    wait_for(&seen, &seen.ready);
+    assert_int_equal(seen.ready_code, DP_OK);
+    send_udp(500, 10);
+    turn(&seen, 300);
+    send_udp(500, 10); /* these are still in the kernel's ring at the start */
+    assert_int_equal(dp_capture_start(seen.process), DP_OK);
+    turn(&seen, 60);
+    send_udp(77, 10);
+    dp_capture_stop(seen.process, "collector-lost");
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "collector-lost");
+    assert_int_equal(seen.digests, 77);
+    seen_free(&seen);
+}
+
+static void test_duration_and_packet_bound(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    spec.duration_ms = 1500;
+    start(&seen, &spec);
+    send_udp(10, 10);
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "duration");
+    assert_int_equal(seen.digests, 10);
+    assert_true(seen.counts_calls >= 1);
+    int64_t lasted = (seen.counts.ended_ns - seen.counts.started_ns) / 1000000;
+    assert_true(lasted >= 1500 && lasted < 1800);
+    seen_free(&seen);
+
+    seen_new(&seen);
+    spec.duration_ms = 0;
+    spec.max_packets = 5000;
+    start(&seen, &spec);
+    send_udp(9000, 10);
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "packets");
+    assert_int_equal(seen.digests, 5000);
+    assert_int_equal(seen.counts.packets, 5000);
+    seen_free(&seen);
+}
+
+static void refused(const struct dp_capture_spec *spec, int code, const char *part)
+{
+    struct seen seen;
+    struct dp_diag diag = {""};
+    seen_new(&seen);
+    assert_int_equal(prepare(&seen, spec, &diag), DP_OK);
+    wait_for(&seen, &seen.ended);
+    assert_int_equal(seen.ready_code, code);
+    if (!strstr(seen.ready_text, part))
+        fail_msg("\"%s\" does not say \"%s\"", seen.ready_text, part);
+    seen_free(&seen);
+}
+
+static void test_what_cannot_be_opened_says_why(void **state)
+{
+    (void)state;
+    struct dp_capture_spec spec = spec_for("lo", "port port");
+    refused(&spec, DP_ERR_FILTER, "\"port port\" does not compile");
+    spec = spec_for("nosuch0", "");
+    refused(&spec, DP_ERR_INTERFACE, "There is no interface nosuch0");
+    shell("ip link add downy0 type veth peer name downy1");
+    spec = spec_for("downy0", "");
+    refused(&spec, DP_ERR_INTERFACE, "downy0 is down");
+    spec = spec_for("lo", "");
+    spec.snaplen = 5;
+    refused(&spec, DP_ERR_RANGE, "snap length");
+    spec = spec_for("lo", "");
+    spec.buffer_bytes = 77;
+    refused(&spec, DP_ERR_RANGE, "kernel buffer");
+
+    struct seen seen;
+    struct dp_diag diag = {""};
+    seen_new(&seen);
+    (void)setenv("DP_TEST_PROGRAM", "/nonexistent/droppoint-capture", 1);
+    spec = spec_for("lo", "");
+    assert_int_equal(prepare(&seen, &spec, &diag), DP_ERR_IO);
+    assert_non_null(strstr(diag.text, "can't be started"));
+    (void)unsetenv("DP_TEST_PROGRAM");
+    seen_free(&seen);
+}
+
+static void test_vanishing_interface(void **state)
+{
+    (void)state;
+    shell("ip link add gone0 type veth peer name gone1 && ip addr add 192.0.2.1/24 dev gone0 && "
+          "ip link set gone0 up && ip link set gone1 up && ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 "
+          "dev gone0");
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("gone0", FILTER);
+    start(&seen, &spec);
+    send_udp_on("gone0", "192.0.2.2", 1234);
+    shell("ip link del gone0");
+    wait_for(&seen, &seen.ended);
+    if (strcmp(seen.reason, "interface") != 0)
+        fail_msg("ended by %s: %s", seen.reason, seen.text);
+    assert_non_null(strstr(seen.text, "interface"));
+    assert_int_equal(seen.digests, 1234);
+    assert_int_equal(seen.counts.packets, 1234);
+    seen_free(&seen);
+}
+
+static void test_killed_child_is_a_crash(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    send_udp(300, 10);
+    turn(&seen, 600);
+    assert_int_equal(kill(capture_pid(getpid()), SIGKILL), 0);
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "crash");
+    assert_non_null(strstr(seen.text, "signal 9"));
+    assert_int_equal(seen.digests, 300);
+    seen_free(&seen);
+}
+
+static void test_sigterm_is_a_stop_and_sigint_nothing(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    pid_t pid = capture_pid(getpid());
+    assert_int_equal(kill(pid, SIGINT), 0);
+    send_udp(300, 10);
+    turn(&seen, 300);
+    assert_false(seen.ended);
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "stopped");
+    assert_int_equal(seen.digests, 300);
+    seen_free(&seen);
+}
+
+static void test_hung_child_is_killed(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    assert_int_equal(kill(capture_pid(getpid()), SIGSTOP), 0);
+    dp_capture_stop(seen.process, "stopped");
+    wait_for(&seen, &seen.ended);
+    assert_string_equal(seen.reason, "crash");
+    assert_non_null(strstr(seen.text, "5 seconds"));
+    seen_free(&seen);
+}
+
+static void test_pause_loses_nothing(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    seen.refuse = 3;
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    send_udp(30000, 10);
+    turn(&seen, 700);
+    assert_int_equal(seen.batches, 1); /* paused after the first */
+    dp_capture_resume(seen.process);
+    turn(&seen, 300);
+    assert_int_equal(seen.batches, 2);
+    dp_capture_stop(seen.process, "stopped");
+    turn(&seen, 6000); /* longer than a child that does not end may take */
+    assert_false(seen.ended);
+    dp_capture_resume(seen.process);
+    turn(&seen, 300);
+    dp_capture_resume(seen.process);
+    wait_for(&seen, &seen.ended);
+    assert_int_equal(seen.pauses, 3);
+    assert_string_equal(seen.reason, "stopped");
+    assert_int_equal(seen.digests, 30000);
+    seen_free(&seen);
+}
+
+static void test_no_privilege_while_capturing(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    spec.uid = spec.gid = 65534;
+    start(&seen, &spec);
+    pid_t pid = capture_pid(getpid());
+    assert_int_equal(status_value(pid, "Uid", 10), 65534);
+    assert_int_equal(status_value(pid, "Gid", 10), 65534);
+    assert_int_equal(status_value(pid, "CapEff", 16), 0);
+    assert_int_equal(status_value(pid, "CapPrm", 16), 0);
+    assert_int_equal(status_value(pid, "CapBnd", 16), 0);
+    assert_int_equal(status_value(pid, "NoNewPrivs", 10), 1);
+#ifndef __SANITIZE_ADDRESS__
+    assert_int_equal(status_value(pid, "Seccomp", 10), 2);
+#endif
+    send_udp(10, 10);
+    dp_capture_stop(seen.process, "stopped");
+    wait_for(&seen, &seen.ended);
+    assert_int_equal(seen.digests, 10);
+    seen_free(&seen);
+}
+
+/* Runs in a child: captures until it is killed. Tells the capture process's pid. */
+static void capture_for_ever(int tell)
+{
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    pid_t pid = capture_pid(getpid());
+    (void)!write(tell, &pid, sizeof pid);
+    for (;;)
+        turn(&seen, 1000);
+}
+
+static void test_capture_ends_with_its_agent(void **state)
+{
+    (void)state;
+    int tell[2];
+    assert_int_equal(pipe(tell), 0);
+    pid_t agent = fork();
+    if (agent == 0)
+        capture_for_ever(tell[1]);
+    pid_t capture = 0;
+    assert_int_equal(read(tell[0], &capture, sizeof capture), sizeof capture);
+    assert_int_equal(kill(capture, 0), 0);
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    assert_int_equal(waitpid(agent, NULL, 0), agent);
+    int tries = 0;
+    while (kill(capture, 0) == 0 && tries++ < 300)
+        (void)usleep(10000);
+    assert_true(tries < 300);
+    (void)close(tell[0]);
+    (void)close(tell[1]);
+}
+
+int main(void)
+{
+    if (!live_possible())
+        return 0;
+    world_new();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stop_flushes_everything),
+        cmocka_unit_test(test_packets_before_the_start_do_not_count),
+        cmocka_unit_test(test_duration_and_packet_bound),
+        cmocka_unit_test(test_what_cannot_be_opened_says_why),
+        cmocka_unit_test(test_vanishing_interface),
+        cmocka_unit_test(test_killed_child_is_a_crash),
+        cmocka_unit_test(test_sigterm_is_a_stop_and_sigint_nothing),
+        cmocka_unit_test(test_hung_child_is_killed),
+        cmocka_unit_test(test_pause_loses_nothing),
+        cmocka_unit_test(test_no_privilege_while_capturing),
+        cmocka_unit_test(test_capture_ends_with_its_agent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
