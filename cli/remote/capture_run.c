@@ -29,6 +29,7 @@ struct run {
     Droppoint__Envelope *latest; /* the newest progress, a copy */
     uint64_t latest_ms;
     bool cancel_wanted, cancel_sent;
+    bool recovering; /* waiting for a lost collector: nothing to stop, one Ctrl-C leaves */
     int exit_code;
 };
 
@@ -72,7 +73,7 @@ static void on_interrupt(uv_signal_t *signal, int number)
     struct run *run = signal->data;
     (void)number;
     dp_live_clear(&run->live);
-    if (run->cancel_wanted) {
+    if (run->cancel_wanted || run->recovering) {
         dp_session_abort(run->session, DP_ERR_END);
         return;
     }
@@ -187,6 +188,13 @@ static enum dp_take take_document(void *context, const Droppoint__Envelope *enve
     return DP_TAKE_DONE;
 }
 
+static int leave(const struct run *run)
+{
+    if (run->capture_id[0])
+        fprintf(stderr, "Left. The verdict, once it is drawn: droppoint capture show %s\n", run->capture_id);
+    return DP_EXIT_INTERRUPTED;
+}
+
 /* The collector was lost in mid-run: waits for it for a while, and takes the verdict where it has one by
  * then. */
 static int recover(struct run *run, const struct dp_diag *why)
@@ -198,9 +206,8 @@ static int recover(struct run *run, const struct dp_diag *why)
     fprintf(stderr, "Waiting up to %d s for the collector. The capture is %s.\n", RECONNECT_MS / 1000,
             run->capture_id);
     struct dp_diag diag = {""};
+    run->recovering = true;
     int rc = dp_session_wait(run->session, RECONNECT_MS, &diag);
-    if (rc == DP_ERR_END)
-        return DP_EXIT_INTERRUPTED;
     if (!rc) {
         Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
         Droppoint__CaptureShow show = DROPPOINT__CAPTURE_SHOW__INIT;
@@ -209,9 +216,11 @@ static int recover(struct run *run, const struct dp_diag *why)
         envelope.capture_show = &show;
         dp_session_set_timeout(run->session, run->options.timeout_ms);
         rc = dp_session_ask(run->session, &envelope, take_document, run, &diag);
-        if (!rc)
-            return run->exit_code;
     }
+    if (rc == DP_ERR_END)
+        return leave(run);
+    if (!rc)
+        return run->exit_code;
     return dp_trouble(
         "no verdict yet: %s. What the agents captured is in their spools and goes to the collector once "
         "it is back; then:\n  droppoint capture show %s",
@@ -237,12 +246,8 @@ static int ask(struct run *run)
     dp_live_clear(&run->live);
     if (!rc)
         return run->exit_code;
-    if (rc == DP_ERR_END && run->cancel_wanted) {
-        if (run->capture_id[0])
-            fprintf(stderr, "Left. The verdict is drawn without you: droppoint capture show %s\n",
-                    run->capture_id);
-        return DP_EXIT_INTERRUPTED;
-    }
+    if (rc == DP_ERR_END && run->cancel_wanted)
+        return leave(run);
     if (rc == DP_ERR_UNAVAILABLE || rc == DP_ERR_TIMEOUT)
         return recover(run, &diag);
     return dp_trouble("%s", dp_reason(&diag, rc));

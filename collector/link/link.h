@@ -33,8 +33,8 @@ struct dp_link_events {
     enum dp_peer_role (*who)(void *context, const char *public_z85, const char *address);
     /* A valid message. Ping and Pong do not come up. */
     void (*message)(void *context, struct dp_peer *peer, const Droppoint__Envelope *envelope);
-    /* Three heartbeats missed, the connection closed, the same key connected anew, ten malformed messages,
-     * dp_link_drop or dp_link_close. */
+    /* Three heartbeats missed, the connection closed, the same key connected anew (agents; operators may have
+     * several sessions), ten malformed messages, dp_link_drop or dp_link_close. */
     void (*gone)(void *context, struct dp_peer *peer);
     /* A new clock measurement stands in the peer (may be NULL). */
     void (*clock)(void *context, struct dp_peer *peer);

@@ -74,15 +74,17 @@ struct session *dp_link_session(struct dp_link *link, const uint8_t *routing_id,
     }
     if (connection && connection->session)
         end_session(link, connection->session);
-    struct session *before;
-    HASH_FIND(hh, link->sessions, public_z85, strlen(public_z85), before);
+    /* Asked again after the handshake: the key may have been revoked in between. */
+    enum dp_peer_role role = link->events.who(link->context, public_z85, address);
+    /* An agent is one process. An operator may watch a capture in one terminal and list agents in another. */
+    struct session *before = NULL;
+    if (role != DP_ROLE_OPERATOR)
+        HASH_FIND(hh, link->sessions, public_z85, strlen(public_z85), before);
     if (before) {
         dp_link_notice(link, "%s connected again, now from %s: the connection before is over.", public_z85,
                        address);
         end_session(link, before);
     }
-    /* Asked again after the handshake: the key may have been revoked in between. */
-    enum dp_peer_role role = link->events.who(link->context, public_z85, address);
     if (!connection)
         connection = new_connection(link, routing_id, routing_id_len);
     if (!connection)
