@@ -46,6 +46,8 @@ struct dp_inputs {
     struct dp_filter *filter;
     struct dp_batch batch; /* reused */
     bool by_own_start;
+    bool has_reference;
+    int64_t reference_ns;
     int checked_link_type; /* known to be supported; -1 none yet */
 };
 
@@ -265,6 +267,10 @@ int dp_inputs_step(struct dp_inputs *inputs, struct dp_locate *locate, struct dp
     }
     if (code != DP_OK && code != DP_ERR_END)
         return code;
+    if (vantage == 0 && !inputs->has_reference && inputs->batch.digest_count > 0) {
+        inputs->has_reference = true;
+        inputs->reference_ns = inputs->batch.digests[0].ts_ns;
+    }
     int fed = dp_locate_feed(locate, (uint32_t)vantage, &inputs->batch);
     if (fed != DP_OK)
         return fed;
@@ -275,6 +281,11 @@ int dp_inputs_step(struct dp_inputs *inputs, struct dp_locate *locate, struct dp
     if (first)
         compare_starts(inputs);
     return DP_OK;
+}
+
+int64_t dp_inputs_reference_ns(const struct dp_inputs *inputs)
+{
+    return inputs->reference_ns;
 }
 
 uint64_t dp_inputs_packets(const struct dp_inputs *inputs, size_t vantage)

@@ -23,6 +23,10 @@ int dp_inputs_step(struct dp_inputs *inputs, struct dp_locate *locate, struct dp
 uint64_t dp_inputs_packets(const struct dp_inputs *inputs, size_t vantage);
 double dp_inputs_progress(const struct dp_inputs *inputs);
 
+/* Time of the first packet that was digested at the first vantage point, to which clocks refer; 0 where there
+ * is none. */
+int64_t dp_inputs_reference_ns(const struct dp_inputs *inputs);
+
 /* The warning about a vantage point's file once all is read ("lb1.pcap: ends inside ..."); NULL where there
  * is none. Lives as long as the inputs. There may be several: `number` counts from 0. */
 const char *dp_inputs_warning(const struct dp_inputs *inputs, size_t vantage, size_t number);

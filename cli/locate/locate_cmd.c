@@ -1,18 +1,15 @@
 #include "cli/locate/locate_cmd.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/locate/args.h"
-#include "cli/locate/inputs.h"
+#include "cli/locate/merge.h"
+#include "cli/locate/run.h"
 #include "cli/locate/same_file.h"
-#include "collector/locate/locate.h"
 #include "collector/report/report_out.h"
 
 #define EXIT_WRONG 2
@@ -47,81 +44,6 @@ static int fail(const struct dp_diag *diag, int code)
     return EXIT_WRONG;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* One line on a terminal, shown only for runs that take long. */
-struct progress {
-    bool wanted;
-    bool shown;
-    int64_t next_ms;
-};
-
-static void progress_show(struct progress *progress, const struct dp_locate_args *args,
-                          const struct dp_inputs *inputs)
-{
-    if (!progress->wanted || now_ms() < progress->next_ms)
-        return;
-    progress->next_ms = now_ms() + 250;
-    progress->shown = true;
-    char line[110];
-    size_t used = 0;
-    for (size_t i = 0; i < args->count && used < sizeof line; i++) {
-        int wrote = snprintf(line + used, sizeof line - used, "  %s %" PRIu64, args->names[i],
-                             dp_inputs_packets(inputs, i));
-        used += wrote > 0 ? (size_t)wrote : 0;
-    }
-    (void)fprintf(stderr, "\r\033[K%3.0f %% read%s", dp_inputs_progress(inputs) * 100, line);
-}
-
-static void progress_clear(const struct progress *progress)
-{
-    if (progress->shown)
-        (void)fputs("\r\033[K", stderr);
-}
-
-static int feed_all(const struct dp_locate_args *args, struct dp_inputs *inputs, struct dp_locate *locate,
-                    struct dp_diag *diag)
-{
-    struct progress progress = {.wanted = isatty(STDERR_FILENO) == 1, .next_ms = now_ms() + 2000};
-    int code;
-    while ((code = dp_inputs_step(inputs, locate, diag)) == DP_OK)
-        progress_show(&progress, args, inputs);
-    progress_clear(&progress);
-    if (code != DP_ERR_END)
-        return code;
-    for (size_t i = 0; i < args->count; i++) {
-        const char *warning;
-        for (size_t n = 0; (warning = dp_inputs_warning(inputs, i, n)) != NULL; n++)
-            (void)fprintf(stderr, "droppoint locate: warning: %s\n", warning);
-    }
-    return DP_OK;
-}
-
-static int run_engine(const struct dp_locate_args *args, struct dp_report **ret_report, struct dp_diag *diag)
-{
-    struct dp_inputs *inputs = NULL;
-    struct dp_locate *locate = NULL;
-    struct dp_locate_options options = {.no_clock_correction = args->no_clock_correction};
-    int code = dp_inputs_open(args, &inputs, diag);
-    if (code == DP_OK &&
-        getrandom(&options.table_seed, sizeof options.table_seed, 0) != sizeof options.table_seed)
-        code = dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
-    if (code == DP_OK)
-        code = dp_locate_new((const char *const *)args->names, args->count, &options, &locate);
-    if (code == DP_OK)
-        code = feed_all(args, inputs, locate, diag);
-    if (code == DP_OK)
-        code = dp_locate_finish(locate, ret_report);
-    dp_locate_free(locate);
-    dp_inputs_close(inputs);
-    return code;
-}
-
 static int print_report(const struct dp_locate_args *args, const json_t *document, struct dp_diag *diag)
 {
     bool colour = isatty(STDOUT_FILENO) == 1 && !getenv("NO_COLOR");
@@ -141,17 +63,84 @@ static int print_report(const struct dp_locate_args *args, const json_t *documen
     return code;
 }
 
+static const char *point_name(const struct dp_report *report, int point)
+{
+    if (point == DP_POINT_BEFORE)
+        return "before";
+    return point >= 0 && (size_t)point < report->vantage_count ? report->vantages[point].name : "beyond";
+}
+
+/* The lost packets of all findings. *ret_losses is malloc'd; its names are the report's. */
+static int collect_losses(const struct dp_report *report, struct dp_merge_loss **ret_losses,
+                          size_t *ret_count)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < report->finding_count; i++)
+        room += report->findings[i].packet_count;
+    struct dp_merge_loss *losses = calloc(room + 1, sizeof *losses);
+    if (!losses)
+        return DP_ERR_NOMEM;
+    size_t count = 0;
+    for (size_t i = 0; i < report->finding_count; i++) {
+        const struct dp_finding *finding = &report->findings[i];
+        for (size_t n = 0; n < finding->packet_count; n++) {
+            const struct dp_lost_packet *packet = &finding->packets[n];
+            losses[count++] = (struct dp_merge_loss){
+                .input = packet->vantage,
+                .ts_ns = packet->ts_ns,
+                .seq = packet->seq,
+                .payload_len = packet->payload_len,
+                .lost_bytes = packet->lost_bytes,
+                .from = point_name(report, finding->from),
+                .to = point_name(report, finding->to),
+            };
+        }
+    }
+    *ret_losses = losses;
+    *ret_count = count;
+    return DP_OK;
+}
+
+static int merge(const struct dp_locate_args *args, const struct dp_report *report, int64_t reference_ns,
+                 struct dp_diag *diag)
+{
+    struct dp_merge_input inputs[DP_LOCATE_MAX_VANTAGES];
+    for (size_t i = 0; i < args->count; i++)
+        inputs[i] = (struct dp_merge_input){
+            .name = args->names[i],
+            .path = args->paths[i],
+            .offset_ns = report->vantages[i].clock_offset_ns,
+            .skew_ppm = report->vantages[i].clock_skew_ppm,
+            .reference_ns = reference_ns,
+        };
+    struct dp_merge_loss *losses = NULL;
+    size_t loss_count = 0;
+    int code = collect_losses(report, &losses, &loss_count);
+    if (code == DP_OK)
+        code = dp_merge_write(inputs, args->count, losses, loss_count, args->filter, args->merge, diag);
+    free(losses);
+    if (code == DP_OK && !args->json)
+        printf("\nAll packets in corrected time order, with a comment on each lost one: %s\n", args->merge);
+    return code;
+}
+
 static int locate(const struct dp_locate_args *args, int *ret_exit, struct dp_diag *diag)
 {
-    int code = dp_same_file_check((const char *const *)args->names, args->paths, args->count, diag);
+    const char *const *names = (const char *const *)args->names;
+    int code = dp_same_file_check(names, args->paths, args->count, diag);
+    if (code == DP_OK && args->merge)
+        code = dp_merge_check_out(args->paths, args->count, args->merge, diag);
     struct dp_report *report = NULL;
     json_t *document = NULL;
+    int64_t reference_ns = 0;
     if (code == DP_OK)
-        code = run_engine(args, &report, diag);
+        code = dp_locate_run(args, &report, &reference_ns, diag);
     if (code == DP_OK)
         code = dp_report_json(report, &document);
     if (code == DP_OK)
         code = print_report(args, document, diag);
+    if (code == DP_OK && args->merge)
+        code = merge(args, report, reference_ns, diag);
     if (code == DP_OK)
         *ret_exit = dp_report_exit_code(report);
     json_decref(document);

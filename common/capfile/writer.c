@@ -183,7 +183,8 @@ int dp_capwriter_stats(struct dp_capwriter *writer, uint32_t interface, int64_t 
 {
     if (interface >= writer->interface_count)
         return DP_ERR_RANGE;
-    uint32_t size = 20 + 4 * 12 + 4 + 4;
+    bool has_dropped = dropped != DP_CAPWRITER_UNKNOWN;
+    uint32_t size = 20 + (has_dropped ? 4 : 3) * 12 + 4 + 4;
     uint32_t head[5] = {5, size, interface, (uint32_t)((uint64_t)end_ns >> 32), (uint32_t)(uint64_t)end_ns};
     uint32_t tail[2] = {0, size}; /* end of options, trailing length */
     int code = put(writer, head, sizeof head);
@@ -193,7 +194,7 @@ int dp_capwriter_stats(struct dp_capwriter *writer, uint32_t interface, int64_t 
         code = put_time(writer, 3, end_ns);
     if (code == DP_OK)
         code = put_number(writer, 4, received);
-    if (code == DP_OK)
+    if (code == DP_OK && has_dropped)
         code = put_number(writer, 5, dropped);
     return code == DP_OK ? put(writer, tail, sizeof tail) : code;
 }

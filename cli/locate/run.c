@@ -1,0 +1,89 @@
+#include "cli/locate/run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/locate/inputs.h"
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* One line on a terminal, shown only for runs that take long. */
+struct progress {
+    bool wanted;
+    bool shown;
+    int64_t next_ms;
+};
+
+static void progress_show(struct progress *progress, const struct dp_locate_args *args,
+                          const struct dp_inputs *inputs)
+{
+    if (!progress->wanted || now_ms() < progress->next_ms)
+        return;
+    progress->next_ms = now_ms() + 250;
+    progress->shown = true;
+    char line[110];
+    size_t used = 0;
+    for (size_t i = 0; i < args->count && used < sizeof line; i++) {
+        int wrote = snprintf(line + used, sizeof line - used, "  %s %" PRIu64, args->names[i],
+                             dp_inputs_packets(inputs, i));
+        used += wrote > 0 ? (size_t)wrote : 0;
+    }
+    (void)fprintf(stderr, "\r\033[K%3.0f %% read%s", dp_inputs_progress(inputs) * 100, line);
+}
+
+static void progress_clear(const struct progress *progress)
+{
+    if (progress->shown)
+        (void)fputs("\r\033[K", stderr);
+}
+
+static int feed_all(const struct dp_locate_args *args, struct dp_inputs *inputs, struct dp_locate *locate,
+                    struct dp_diag *diag)
+{
+    struct progress progress = {.wanted = isatty(STDERR_FILENO) == 1, .next_ms = now_ms() + 2000};
+    int code;
+    while ((code = dp_inputs_step(inputs, locate, diag)) == DP_OK)
+        progress_show(&progress, args, inputs);
+    progress_clear(&progress);
+    if (code != DP_ERR_END)
+        return code;
+    for (size_t i = 0; i < args->count; i++) {
+        const char *warning;
+        for (size_t n = 0; (warning = dp_inputs_warning(inputs, i, n)) != NULL; n++)
+            (void)fprintf(stderr, "droppoint locate: warning: %s\n", warning);
+    }
+    return DP_OK;
+}
+
+int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
+                  struct dp_diag *diag)
+{
+    struct dp_inputs *inputs = NULL;
+    struct dp_locate *locate = NULL;
+    struct dp_locate_options options = {.no_clock_correction = args->no_clock_correction};
+    int code = dp_inputs_open(args, &inputs, diag);
+    if (code == DP_OK &&
+        getrandom(&options.table_seed, sizeof options.table_seed, 0) != sizeof options.table_seed)
+        code = dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
+    if (code == DP_OK)
+        code = dp_locate_new((const char *const *)args->names, args->count, &options, &locate);
+    if (code == DP_OK)
+        code = feed_all(args, inputs, locate, diag);
+    if (code == DP_OK)
+        code = dp_locate_finish(locate, ret_report);
+    if (code == DP_OK)
+        *ret_reference_ns = dp_inputs_reference_ns(inputs);
+    dp_locate_free(locate);
+    dp_inputs_close(inputs);
+    return code;
+}
