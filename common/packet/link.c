@@ -129,9 +129,9 @@ static int cooked2_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     return device == ARPHRD_NETLINK ? DP_ERR_UNSUPPORTED : dp_ethertype_decode(type, cursor, packet);
 }
 
-/* nflog: family, version, group, then TLVs in the byte order of the machine that captured; libpcap turns them
- * to ours as it reads a file. The payload TLV may itself be a part of the packet, so that the frame's length
- * says nothing about the packet's. */
+/* nflog: family, version, group, then TLVs in the byte order of the machine that captured. Types are small
+ * numbers, perhaps with a flag in the highest bit: that shows the order. The payload TLV may itself be a part
+ * of the packet, so that the frame's length says nothing about the packet's. */
 static int nflog_decode(struct dp_cursor *cursor, struct dp_packet *packet)
 {
     int rc = dp_cursor_need(cursor, 4);
@@ -149,6 +149,10 @@ static int nflog_decode(struct dp_cursor *cursor, struct dp_packet *packet)
         uint16_t len, type;
         memcpy(&len, cursor->at, 2);
         memcpy(&type, cursor->at + 2, 2);
+        if ((type & 0x7f) == 0) {
+            len = __builtin_bswap16(len);
+            type = __builtin_bswap16(type);
+        }
         if (len < 4 || len > cursor->wire)
             return DP_ERR_FORMAT;
         if ((type & 0x7fff) == NFLOG_PAYLOAD) {

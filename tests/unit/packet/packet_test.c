@@ -502,6 +502,23 @@ static void test_nflog(void **state)
     assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
 }
 
+static void test_nflog_of_other_byte_order(void **state)
+{
+    (void)state;
+    struct dp_packet packet;
+    struct frame frame = {.len = 0};
+    const uint16_t one = 1;
+    bool little = *(const uint8_t *)&one == 1;
+    frame_put(&frame, "\x0a\0\0\7", 4);
+    frame_put(&frame,
+              little ? "\0\x08\0\x03mark\0\x04\x80\x14\0\x51\0\x09"
+                     : "\x08\0\x03\0mark\x04\0\x14\x80\x51\0\x09\0",
+              16);
+    tcp6(&frame);
+    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_hello(&packet, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_extensions_without_end),
         cmocka_unit_test(test_fragments),
         cmocka_unit_test(test_nflog),
+        cmocka_unit_test(test_nflog_of_other_byte_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
