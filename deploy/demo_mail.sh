@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2086
 # The demo's mail: a Postfix at each end and a BIND with the zones between them. Needs lab.sh; DEMO is a directory that
 # everybody may enter, ETC the one whose content `ip netns exec` shows as /etc.
 #

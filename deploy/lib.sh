@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by deploy/test and deploy/demo: packages and builds. Source it; ROOT is the source tree.
 
 die() { echo "${0##*/}: $*" >&2; exit 2; }
@@ -47,8 +48,7 @@ build() {
     mkdir -p "$ROOT/build"
     if ! { (cd "$ROOT" && cmake --preset "$preset") && cmake --build "$ROOT/build/$preset" ${1:+--target "$@"}; } \
         >"$log" 2>&1 </dev/null; then
-        grep -nE 'error|FAILED|CMake Error' "$log" | head -40 >&2
-        tail -n 30 "$log" >&2
+        { grep -A 25 -m 2 -E 'FAILED:|CMake Error' "$log" || tail -n 30 "$log"; } >&2
         die "the $preset build failed; the whole log is $log"
     fi
     echo "built $preset in $((SECONDS - start)) s"

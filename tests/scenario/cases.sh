@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2086
 # Cases: one kind of traffic and one fault each, with captures and ground truth. Needs lab.sh and a lab that is up.
 #
 # case_run DIR OFFLOAD IP PLACE DIRECTION PATTERN

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2086
 # A lab of network namespaces, for scenario tests and the demo. Source it; it needs root, bash and iproute2.
 #
 #   mx1 eth0 --w1-- eth0 lb1 eth1 --w2-- eth0 edge1 eth1 --w3-- eth0 remote

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2086
 # A collector and agents in the lab, on a management network of their own. Needs lab.sh; source it before lab_up.
 #
 # LIVE is a directory that everybody may enter; LIVE_BIN the programs' copies there. The collector listens on
