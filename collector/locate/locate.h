@@ -17,6 +17,7 @@ struct dp_locate;
 
 struct dp_locate_options {
     bool no_clock_correction; /* take the timestamps as they are */
+    uint64_t table_seed;      /* random: keeps tables even when packets are made to collide; 0 in tests */
 };
 
 /* names: vantage points in path order, near end first, 1 to DP_LOCATE_MAX_VANTAGES of them; copied.
@@ -33,6 +34,10 @@ int dp_locate_feed(struct dp_locate *locate, uint32_t vantage, const struct dp_b
  * last packet (live captures, pcapng statistics). */
 void dp_locate_window(struct dp_locate *locate, uint32_t vantage, int64_t start_ns, int64_t end_ns);
 
+/* Says that everything that a vantage point saw up to `ts_ns` (its own clock) has been fed; INT64_MAX at its end. Keeps
+ * memory small while one point is silent. */
+void dp_locate_advance(struct dp_locate *locate, uint32_t vantage, int64_t ts_ns);
+
 /* Says how many packets the capture itself dropped in all, where known. Gaps in batches say when. */
 void dp_locate_capture_dropped(struct dp_locate *locate, uint32_t vantage, uint64_t dropped);
 
@@ -45,6 +50,9 @@ struct dp_locate_progress {
     uint64_t packets[DP_LOCATE_MAX_VANTAGES];
     uint64_t lost_packets, lost_bytes;
 };
+/* Settles what is complete by now, so that the progress is fresh; feeding does so by itself only now and then. Worth a call
+ * about twice a second while a person watches. DP_ERR_NOMEM. */
+int dp_locate_settle(struct dp_locate *locate) DP_MUST_CHECK;
 void dp_locate_progress(const struct dp_locate *locate, struct dp_locate_progress *ret_progress);
 
 /* No more data comes: settles what is open and draws the verdict. To be called once. The report is the caller's. */

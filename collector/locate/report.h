@@ -123,6 +123,7 @@ struct dp_finding {
 #define DP_REPORT_MAX_LOST 100000
 
 struct dp_report {
+    int64_t reference_ns; /* the first packet of the first vantage point, where the clock offsets hold */
     struct dp_vantage_report *vantages;
     size_t vantage_count;
     struct dp_segment_report *segments; /* vantage_count - 1 */

@@ -1,0 +1,488 @@
+/* Books what one transmission proves: which segments it entered, crossed, and where it ended. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/locate/engine.h"
+#include "collector/locate/grow.h"
+
+#define SLICE_NS 10000000LL /* 10 ms */
+#define MAX_SLICES 65536
+#define DEFAULT_TRANSIT_NS 20000000LL /* where no delay was measured */
+
+static enum dp_direction direction_of(const struct transmission *t)
+{
+    return half_forward(t->flow, t->half) ? DP_FORWARD : DP_REVERSE;
+}
+
+/* The segment between place and place + 1 along the direction. */
+static uint32_t segment_at(const struct dp_locate *l, enum dp_direction direction, uint32_t place)
+{
+    return direction == DP_FORWARD ? place : (uint32_t)l->segment_count - 1 - place;
+}
+
+static uint32_t vantage_at(const struct dp_locate *l, enum dp_direction direction, uint32_t place)
+{
+    return place_to_vantage(l, direction == DP_FORWARD, place);
+}
+
+static bool half_seen(const struct dp_locate *l, const struct transmission *t, uint32_t place)
+{
+    uint32_t v = vantage_at(l, direction_of(t), place);
+    const struct half *h = &t->flow->half[t->half];
+    return h->data[v].seen || h->control[v].seen;
+}
+
+/* Payload bytes of the transmission: SYN and FIN occupy a position but carry none. */
+static uint32_t payload_bytes(const struct transmission *t)
+{
+    const struct observation *o = t->seen[t->last];
+    if (t->start == t->end)
+        return o->payload;
+    uint64_t bytes = t->end - t->start;
+    if ((o->tcp_flags & DP_TCP_SYN) && t->start == o->start)
+        bytes--;
+    if ((o->tcp_flags & DP_TCP_FIN) && t->end == o->start + o->span)
+        bytes--;
+    return (uint32_t)bytes;
+}
+
+/* ---- slices of time ---- */
+
+static void widen_slices(struct side *s)
+{
+    for (size_t i = 0; i < s->slice_count; i++) {
+        struct slice from = s->slices[i];
+        if (i % 2 == 0) {
+            s->slices[i / 2] = from;
+            continue;
+        }
+        struct slice *to = &s->slices[i / 2];
+        to->entered += from.entered;
+        to->lost += from.lost;
+        to->passed += from.passed;
+        to->entered_bytes += from.entered_bytes;
+        if (from.largest_passed > to->largest_passed)
+            to->largest_passed = from.largest_passed;
+    }
+    size_t kept = (s->slice_count + 1) / 2;
+    memset(&s->slices[kept], 0, (s->slice_count - kept) * sizeof *s->slices);
+    s->slice_count = kept;
+    s->slice_width *= 2;
+}
+
+static struct slice *slice_at(const struct dp_locate *l, struct side *s, int64_t t)
+{
+    if (s->slice_width == 0) {
+        s->slice_width = SLICE_NS;
+        s->slice_origin = l->reference_ns - 1000000000LL;
+        if (t < s->slice_origin)
+            s->slice_origin = t;
+    }
+    if (t < s->slice_origin)
+        t = s->slice_origin; /* a little too early to matter */
+    while ((t - s->slice_origin) / s->slice_width >= MAX_SLICES)
+        widen_slices(s);
+    size_t index = (size_t)((t - s->slice_origin) / s->slice_width);
+    if (dp_grow(&s->slices, &s->slice_room, index + 1, sizeof *s->slices))
+        return NULL;
+    if (index >= s->slice_count)
+        s->slice_count = index + 1;
+    return &s->slices[index];
+}
+
+/* ---- what entered and crossed ---- */
+
+static uint64_t next_random(struct dp_locate *l)
+{
+    l->random ^= l->random << 13;
+    l->random ^= l->random >> 7;
+    l->random ^= l->random << 17;
+    return l->random;
+}
+
+static int take_delay(struct dp_locate *l, struct side *s, int64_t delay)
+{
+    if (!s->delays) {
+        s->delays = malloc(DELAY_SAMPLES * sizeof *s->delays);
+        if (!s->delays)
+            return DP_ERR_NOMEM;
+        s->delay_min = s->delay_max = delay;
+    }
+    if (delay < s->delay_min)
+        s->delay_min = delay;
+    if (delay > s->delay_max)
+        s->delay_max = delay;
+    uint64_t n = s->delay_count++;
+    if (n < DELAY_SAMPLES)
+        s->delays[n] = delay;
+    else if ((n = next_random(l) % s->delay_count) < DELAY_SAMPLES)
+        s->delays[n] = delay;
+    return DP_OK;
+}
+
+static void watch_order(struct side *s, struct course *c, int64_t up, int64_t down)
+{
+    if (c->last_up_ns && ((up > c->last_up_ns && down < c->last_down_ns) || (up < c->last_up_ns && down > c->last_down_ns)))
+        s->reordered++;
+    if (up > c->last_up_ns) {
+        c->last_up_ns = up;
+        c->last_down_ns = down;
+    }
+}
+
+static int add_rewrite(struct dp_locate *l, const struct transmission *t, uint32_t place, const char *what)
+{
+    struct rewrite_event e = {.segment = (int)segment_at(l, direction_of(t), place),
+                              .direction = direction_of(t),
+                              .flow = t->flow->id,
+                              .what = what};
+    for (size_t i = 0; i < l->rewrite_count; i++) {
+        const struct rewrite_event *x = &l->rewrites[i];
+        if (x->segment == e.segment && x->direction == e.direction && x->flow == e.flow && x->what == what)
+            return DP_OK;
+    }
+    if (l->rewrite_count >= 1000)
+        return DP_OK;
+    int code = dp_grow(&l->rewrites, &l->rewrite_room, l->rewrite_count + 1, sizeof *l->rewrites);
+    if (code == DP_OK)
+        l->rewrites[l->rewrite_count++] = e;
+    return code;
+}
+
+/* Compares one packet at two neighbouring points. */
+static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint32_t place)
+{
+    const struct observation *a = t->seen[place], *b = t->seen[place + 1];
+    if (a->start != b->start || a->span != b->span)
+        return DP_OK;
+    if (a->hash_len && a->hash_len == b->hash_len && a->hash != b->hash)
+        return add_rewrite(l, t, place, "payload bytes changed");
+    if (!(a->tcp_flags & DP_TCP_SYN))
+        return DP_OK;
+    int code = DP_OK;
+    if (a->options & ~b->options)
+        code = add_rewrite(l, t, place, "TCP options were removed");
+    if (code == DP_OK && a->mss && b->mss > a->mss)
+        code = add_rewrite(l, t, place, "the MSS was raised");
+    return code;
+}
+
+static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t place, struct side *s, struct course *c,
+                   bool opens)
+{
+    const struct observation *up = t->seen[place], *down = t->seen[place + 1];
+    int64_t when = up ? t->t_ns[place] : t->t_ns[t->last];
+    if (when > c->last_pass_ns)
+        c->last_pass_ns = when;
+    if (opens && c->first_loss_ns && when > c->first_loss_ns)
+        c->passed_after_loss++;
+    struct slice *slice = slice_at(l, s, when);
+    if (!slice)
+        return DP_ERR_NOMEM;
+    if (opens)
+        slice->passed++;
+    if (!up || !down)
+        return DP_OK;
+    uint32_t length = up->ip_len < down->ip_len ? up->ip_len : down->ip_len;
+    if (length > slice->largest_passed)
+        slice->largest_passed = length;
+    if (opens && down->start == up->start) {
+        watch_order(s, c, when, t->t_ns[place + 1]);
+        if (down->span == up->span || up->start == t->start) {
+            int code = take_delay(l, s, t->t_ns[place + 1] - when);
+            if (code == DP_OK)
+                code = watch_rewrite(l, t, place);
+            return code;
+        }
+    }
+    return DP_OK;
+}
+
+/* A packet is counted where its first interval is: `opens`. */
+static bool opens_at(const struct transmission *t, uint32_t place)
+{
+    const struct observation *o = t->seen[place];
+    for (uint32_t p = place; !o && p > t->first;)
+        o = t->seen[--p];
+    for (uint32_t p = place; !o && p < t->last;)
+        o = t->seen[++p];
+    return t->start == t->end || (o && o->start == t->start);
+}
+
+static int enter(struct dp_locate *l, const struct transmission *t, uint32_t place, uint32_t bytes)
+{
+    enum dp_direction d = direction_of(t);
+    uint32_t segment = segment_at(l, d, place);
+    struct side *s = &l->segments[segment].side[d];
+    struct course *c = &t->flow->half[t->half].course[segment];
+    struct observation *o = t->seen[place];
+    bool opens = opens_at(t, place);
+    int64_t when = o ? t->t_ns[place] : t->t_ns[t->last];
+    struct slice *slice = slice_at(l, s, when);
+    if (!slice)
+        return DP_ERR_NOMEM;
+    if (o ? !(o->marks & MARK_ENTERED) : opens) {
+        s->packets++;
+        c->entered++;
+        slice->entered++;
+        slice->entered_bytes += o ? o->ip_len : bytes;
+    }
+    if (o)
+        o->marks |= MARK_ENTERED;
+    s->bytes += bytes;
+    return place < t->last ? crossed(l, t, place, s, c, opens) : DP_OK;
+}
+
+/* ---- where it ended ---- */
+
+enum fate { FATE_LOST, FATE_MISSED, FATE_UNKNOWN, FATE_OUTSIDE };
+
+/* The next point along the direction that this half of the flow does not go around. */
+static uint32_t next_place(const struct dp_locate *l, const struct transmission *t)
+{
+    for (uint32_t p = t->last + 1; p < l->vantage_count; p++)
+        if (half_seen(l, t, p))
+            return p;
+    return t->last + 1;
+}
+
+static int64_t transit(const struct dp_locate *l, const struct transmission *t, uint32_t down)
+{
+    int64_t sum = 0;
+    for (uint32_t p = t->last; p < down; p++) {
+        enum dp_direction d = direction_of(t);
+        const struct side *s = &l->segments[segment_at(l, d, p)].side[d];
+        int64_t most = s->delay_count ? s->delay_max : DEFAULT_TRANSIT_NS;
+        sum += most > 500000000LL ? 500000000LL : most < 1000000LL ? 1000000LL : most;
+    }
+    return sum;
+}
+
+/* Whether the point captured from before the packet can have come until after. */
+static bool inside_window(const struct dp_locate *l, const struct transmission *t, uint32_t down, bool *ret_explicit)
+{
+    uint32_t v = vantage_at(l, direction_of(t), down);
+    const struct vantage *at = &l->vantages[v];
+    *ret_explicit = at->has_window;
+    if (!at->has_window && !at->any)
+        return false;
+    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    int64_t start = to_reference(l, v, at->has_window ? at->start_ns : at->first_ns);
+    int64_t end = to_reference(l, v, at->has_window ? at->end_ns : at->last_ns);
+    int64_t sent = t->t_ns[t->last];
+    return sent > start + error && sent + transit(l, t, down) < end - error;
+}
+
+/* TCP says that it did not arrive: the sender sent it again, or went without an acknowledgement for long. */
+static bool not_acknowledged(const struct dp_locate *l, const struct transmission *t)
+{
+    const struct half *h = &t->flow->half[t->half];
+    if (t->flow->proto != 6 || t->start == t->end)
+        return false;
+    if (evidence_acknowledged(l, h, t->end, INT64_MAX, NULL))
+        return false;
+    uint32_t v = vantage_at(l, direction_of(t), t->last);
+    int64_t watched = to_reference(l, v, l->vantages[v].has_window ? l->vantages[v].end_ns : l->vantages[v].last_ns);
+    return (t->next_copy_ns && t->next_copy_ns - t->t_ns[t->last] > 1000000LL) ||
+           watched - t->t_ns[t->last] > 2000000000LL;
+}
+
+static enum fate decide(struct dp_locate *l, const struct transmission *t, uint32_t down)
+{
+    const struct half *h = &t->flow->half[t->half];
+    int64_t acked;
+    if (t->flow->proto == 6 && t->start != t->end && evidence_acknowledged(l, h, t->end, INT64_MAX, &acked) &&
+        acked >= t->t_ns[t->last] - 1000000LL) {
+        bool explained = t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL;
+        if (!explained)
+            return t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
+    }
+    bool explicit_window;
+    if (inside_window(l, t, down, &explicit_window))
+        return FATE_LOST;
+    if (explicit_window || t->flow->proto != 6)
+        return FATE_OUTSIDE;
+    return not_acknowledged(l, t) ? FATE_LOST : FATE_OUTSIDE;
+}
+
+static bool tcp_confirms(const struct dp_locate *l, const struct transmission *t)
+{
+    if (t->flow->proto != 6 || t->start == t->end)
+        return false;
+    return t->next_copy_ns != 0 || not_acknowledged(l, t);
+}
+
+static int add_loss(struct dp_locate *l, const struct transmission *t, struct side *s, uint32_t bytes)
+{
+    struct observation *o = t->seen[t->last];
+    for (size_t i = s->loss_count, steps = 0; i-- > 0 && steps < 16; steps++) {
+        struct loss_event *e = &s->losses[i];
+        if (e->flow == t->flow->id && e->start == o->start && e->raw_ns == o->ts_ns) {
+            e->lost_bytes += bytes;
+            return DP_OK;
+        }
+    }
+    int code = dp_grow(&s->losses, &s->loss_room, s->loss_count + 1, sizeof *s->losses);
+    if (code)
+        return code;
+    s->losses[s->loss_count++] = (struct loss_event){.t_ns = t->t_ns[t->last],
+                                                    .raw_ns = o->ts_ns,
+                                                    .start = o->start,
+                                                    .flow = t->flow->id,
+                                                    .half = (uint8_t)t->half,
+                                                    .payload = o->payload,
+                                                    .ip_len = o->ip_len,
+                                                    .lost_bytes = bytes,
+                                                    .tcp_flags = o->tcp_flags,
+                                                    .control = t->start == t->end,
+                                                    .proven = tcp_confirms(l, t)};
+    return DP_OK;
+}
+
+static int lost(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
+{
+    enum dp_direction d = direction_of(t);
+    uint32_t segment = segment_at(l, d, t->last);
+    struct side *s = &l->segments[segment].side[d];
+    struct course *c = &t->flow->half[t->half].course[segment];
+    struct observation *o = t->seen[t->last];
+    int64_t when = t->t_ns[t->last];
+    s->lost_bytes += bytes;
+    c->lost_bytes += bytes;
+    if (!(o->marks & MARK_LOST)) {
+        o->marks |= MARK_LOST;
+        s->lost_packets++;
+        c->lost++;
+        struct slice *slice = slice_at(l, s, when);
+        if (!slice)
+            return DP_ERR_NOMEM;
+        slice->lost++;
+    }
+    if (c->first_loss_ns == 0 || when < c->first_loss_ns)
+        c->first_loss_ns = when;
+    if (when > c->last_loss_ns)
+        c->last_loss_ns = when;
+    return add_loss(l, t, s, bytes);
+}
+
+static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
+{
+    uint32_t down = next_place(l, t);
+    enum dp_direction d = direction_of(t);
+    struct side *s = &l->segments[segment_at(l, d, t->last)].side[d];
+    struct observation *o = t->seen[t->last];
+    switch (decide(l, t, down)) {
+    case FATE_LOST:
+        return lost(l, t, bytes);
+    case FATE_MISSED:
+        for (uint32_t p = down; p < l->vantage_count; p++) {
+            if (!half_seen(l, t, p))
+                continue;
+            uint32_t v = vantage_at(l, d, p);
+            if (opens_at(t, t->last)) {
+                t->flow->half[t->half].missed[v]++;
+                l->vantages[v].missed_proven++;
+            }
+        }
+        return DP_OK;
+    case FATE_UNKNOWN:
+        if (!(o->marks & MARK_UNKNOWN))
+            s->unknown_packets++;
+        o->marks |= MARK_UNKNOWN;
+        return DP_OK;
+    case FATE_OUTSIDE:
+        break;
+    }
+    return DP_OK;
+}
+
+/* ---- where it began ---- */
+
+static bool upstream_watched(const struct dp_locate *l, const struct transmission *t, uint32_t place)
+{
+    uint32_t v = vantage_at(l, direction_of(t), place);
+    const struct vantage *at = &l->vantages[v];
+    if (!half_seen(l, t, place))
+        return false;
+    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    int64_t start = to_reference(l, v, at->has_window ? at->start_ns : at->first_ns);
+    int64_t end = to_reference(l, v, at->has_window ? at->end_ns : at->last_ns);
+    int64_t came = t->t_ns[t->first];
+    return came - DEFAULT_TRANSIT_NS > start + error && came < end - error;
+}
+
+static int reset_appeared(struct dp_locate *l, const struct transmission *t)
+{
+    int code = dp_grow(&l->resets, &l->reset_room, l->reset_count + 1, sizeof *l->resets);
+    if (code)
+        return code;
+    enum dp_direction d = direction_of(t);
+    l->resets[l->reset_count++] = (struct reset_event){.segment = (int)segment_at(l, d, t->first - 1),
+                                                      .direction = d,
+                                                      .flow = t->flow->id,
+                                                      .t_ns = t->t_ns[t->first]};
+    return DP_OK;
+}
+
+/* Points before the first that saw it missed it, unless it set out behind them. */
+static int began_late(struct dp_locate *l, const struct transmission *t)
+{
+    enum dp_direction d = direction_of(t);
+    const struct observation *o = t->seen[t->first];
+    if (t->duplicate) {
+        if (!(o->marks & MARK_DUPLICATE))
+            l->segments[segment_at(l, d, t->first - 1)].side[d].duplicated++;
+        t->seen[t->first]->marks |= MARK_DUPLICATE;
+        return DP_OK;
+    }
+    if (o->tcp_flags & DP_TCP_RST) {
+        /* The side that it should have come from never saw it. A flow that comes around that point proves nothing. */
+        const struct half *other = &t->flow->half[1 - t->half];
+        uint32_t v = vantage_at(l, d, t->first - 1);
+        bool watched = other->data[v].seen || other->control[v].seen || half_seen(l, t, t->first - 1);
+        return watched ? reset_appeared(l, t) : DP_OK;
+    }
+    if (!opens_at(t, t->first))
+        return DP_OK;
+    for (uint32_t p = 0; p < t->first; p++)
+        if (upstream_watched(l, t, p))
+            t->flow->half[t->half].missed[vantage_at(l, d, p)]++;
+    return DP_OK;
+}
+
+static void count_seen(struct dp_locate *l, const struct transmission *t)
+{
+    enum dp_direction d = direction_of(t);
+    struct half *h = &t->flow->half[t->half];
+    for (uint32_t p = t->first; p <= t->last; p++) {
+        uint32_t v = vantage_at(l, d, p);
+        struct observation *o = t->seen[p];
+        if (!o) {
+            if (opens_at(t, p))
+                h->missed[v]++;
+        } else if (t->first != t->last && !(o->marks & MARK_MATCHED)) {
+            o->marks |= MARK_MATCHED;
+            l->vantages[v].matched++;
+        }
+    }
+}
+
+int account(struct dp_locate *l, const struct transmission *t)
+{
+    uint32_t bytes = payload_bytes(t);
+    count_seen(l, t);
+    uint32_t until = t->last + 1 < l->vantage_count ? t->last + 1 : (uint32_t)l->segment_count;
+    for (uint32_t p = t->first; p < until; p++) {
+        int code = enter(l, t, p, bytes);
+        if (code)
+            return code;
+    }
+    int code = DP_OK;
+    if (t->first > 0)
+        code = began_late(l, t);
+    if (code == DP_OK && t->last + 1 < l->vantage_count)
+        code = ended_early(l, t, bytes);
+    if (code == DP_OK && t->flow->proto == 6)
+        code = evidence_outer(l, t->flow, t->half, t);
+    return code;
+}

@@ -1,0 +1,245 @@
+#include "collector/locate/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/locate/grow.h"
+
+#define FIRST_WIDTH_NS 100000000LL /* 100 ms */
+#define MAX_SLICES 16384
+#define MAX_SKEW 0.001 /* 1,000 ppm: no working clock is worse */
+
+struct point {
+    double t, y;
+};
+
+static void slice_add(struct dp_clock_slice *slice, bool forward, int64_t t, int64_t difference)
+{
+    if (forward && (!slice->has_up || difference < slice->up)) {
+        slice->has_up = true;
+        slice->up = difference;
+        slice->up_t = t;
+    }
+    if (!forward && (!slice->has_low || difference > slice->low)) {
+        slice->has_low = true;
+        slice->low = difference;
+        slice->low_t = t;
+    }
+}
+
+static void slice_merge(struct dp_clock_slice *into, const struct dp_clock_slice *from)
+{
+    if (from->has_up)
+        slice_add(into, true, from->up_t, from->up);
+    if (from->has_low)
+        slice_add(into, false, from->low_t, from->low);
+}
+
+/* Doubles the width of the slices, so that a long capture needs no more memory than a short one. */
+static void widen(struct dp_clock_pair *pair)
+{
+    for (size_t i = 0; i < pair->count; i++) {
+        if (i % 2 == 0) {
+            struct dp_clock_slice slice = pair->slices[i];
+            pair->slices[i / 2] = slice;
+        } else {
+            slice_merge(&pair->slices[i / 2], &pair->slices[i]);
+        }
+    }
+    size_t kept = (pair->count + 1) / 2;
+    memset(&pair->slices[kept], 0, (pair->count - kept) * sizeof *pair->slices);
+    pair->count = kept;
+    pair->width_ns *= 2;
+}
+
+/* Moves the beginning to an earlier time, for samples that come out of order. */
+static int extend_back(struct dp_clock_pair *pair, int64_t t)
+{
+    for (;;) {
+        int64_t missing = (pair->origin_ns - t + pair->width_ns - 1) / pair->width_ns;
+        if (pair->count + (size_t)missing <= MAX_SLICES) {
+            int code = dp_grow(&pair->slices, &pair->room, pair->count + (size_t)missing, sizeof *pair->slices);
+            if (code)
+                return code;
+            memmove(&pair->slices[missing], pair->slices, pair->count * sizeof *pair->slices);
+            memset(pair->slices, 0, (size_t)missing * sizeof *pair->slices);
+            pair->count += (size_t)missing;
+            pair->origin_ns -= missing * pair->width_ns;
+            return DP_OK;
+        }
+        if (pair->width_ns > INT64_MAX / 4)
+            return DP_ERR_RANGE;
+        widen(pair);
+    }
+}
+
+int dp_clock_sample(struct dp_clock_pair *pair, bool forward, int64_t t_a, int64_t t_b)
+{
+    if (pair->samples == 0) {
+        pair->origin_ns = t_a;
+        pair->width_ns = FIRST_WIDTH_NS;
+    }
+    if (t_a < pair->origin_ns) {
+        int code = extend_back(pair, t_a);
+        if (code)
+            return code;
+    }
+    while ((t_a - pair->origin_ns) / pair->width_ns >= MAX_SLICES)
+        widen(pair);
+    size_t index = (size_t)((t_a - pair->origin_ns) / pair->width_ns);
+    int code = dp_grow(&pair->slices, &pair->room, index + 1, sizeof *pair->slices);
+    if (code)
+        return code;
+    if (index >= pair->count)
+        pair->count = index + 1;
+    slice_add(&pair->slices[index], forward, t_a, t_b - t_a);
+    pair->samples++;
+    return DP_OK;
+}
+
+/* sign +1: lower hull (bounds from above hold below these points); -1: upper hull. Points come in order of t. */
+static size_t hull(struct point *points, size_t count, double sign)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct point p = points[i];
+        while (n >= 2) {
+            struct point a = points[n - 2], b = points[n - 1];
+            double cross = (b.t - a.t) * (p.y - a.y) - (b.y - a.y) * (p.t - a.t);
+            if (cross * sign > 0)
+                break;
+            n--;
+        }
+        if (n == 1 && points[0].t == p.t) { /* same moment: the tighter one stays */
+            if ((p.y - points[0].y) * sign < 0)
+                points[0] = p;
+            continue;
+        }
+        points[n++] = p;
+    }
+    return n;
+}
+
+struct envelope {
+    struct point *up, *low;
+    size_t up_count, low_count;
+};
+
+static double ceiling_at(const struct envelope *e, double skew)
+{
+    double best = INFINITY;
+    for (size_t i = 0; i < e->up_count; i++)
+        best = fmin(best, e->up[i].y - skew * e->up[i].t);
+    return best;
+}
+
+static double floor_at(const struct envelope *e, double skew)
+{
+    double best = -INFINITY;
+    for (size_t i = 0; i < e->low_count; i++)
+        best = fmax(best, e->low[i].y - skew * e->low[i].t);
+    return best;
+}
+
+static double margin_at(const struct envelope *e, double skew)
+{
+    return ceiling_at(e, skew) - floor_at(e, skew);
+}
+
+/* The margin is concave in the skew: a ternary search finds its maximum. */
+static double widest(const struct envelope *e)
+{
+    double lo = -MAX_SKEW, hi = MAX_SKEW;
+    for (int i = 0; i < 100; i++) {
+        double a = lo + (hi - lo) / 3, b = hi - (hi - lo) / 3;
+        if (margin_at(e, a) < margin_at(e, b))
+            lo = a;
+        else
+            hi = b;
+    }
+    return (lo + hi) / 2;
+}
+
+/* How far from `offset` another line that fits the samples too may lie at the origin. */
+static double offset_error(const struct envelope *e, double skew, double offset)
+{
+    double error = 0;
+    for (int side = -1; side <= 1; side += 2) {
+        double lo = 0, hi = 2 * MAX_SKEW; /* distance from skew up to which a line fits */
+        for (int i = 0; i < 60; i++) {
+            double mid = (lo + hi) / 2;
+            if (margin_at(e, skew + side * mid) >= 0)
+                lo = mid;
+            else
+                hi = mid;
+        }
+        for (int i = 0; i <= 16; i++) {
+            double s = skew + side * lo * i / 16;
+            if (margin_at(e, s) < 0)
+                continue;
+            error = fmax(error, fmax(ceiling_at(e, s) - offset, offset - floor_at(e, s)));
+        }
+    }
+    return error;
+}
+
+/* The smallest part of one side, for when only one direction was seen: the delay's floor is the best guess. */
+static void fit_one_side(const struct envelope *e, struct dp_clock_line *line)
+{
+    bool up = e->up_count > 0;
+    double bound = up ? ceiling_at(e, 0) : floor_at(e, 0);
+    /* Offset 0 is what synchronized clocks have; keep it where the packets allow it and are near. */
+    bool plausible = up ? bound >= 0 && bound < 100e6 : bound <= 0 && bound > -100e6;
+    line->offset_ns = plausible ? 0 : bound;
+    line->skew = 0;
+    line->error_ns = -1;
+    line->two_sided = false;
+}
+
+int dp_clock_fit(const struct dp_clock_pair *pair, int64_t origin_ns, struct dp_clock_line *ret_line)
+{
+    struct dp_clock_line line = {.origin_ns = origin_ns, .error_ns = -1};
+    if (pair->samples == 0) {
+        *ret_line = line;
+        return DP_OK;
+    }
+    struct point *points = malloc(2 * pair->count * sizeof *points);
+    if (!points)
+        return DP_ERR_NOMEM;
+    struct envelope e = {.up = points, .low = points + pair->count};
+    for (size_t i = 0; i < pair->count; i++) {
+        const struct dp_clock_slice *slice = &pair->slices[i];
+        if (slice->has_up)
+            e.up[e.up_count++] = (struct point){(double)(slice->up_t - origin_ns), (double)slice->up};
+        if (slice->has_low)
+            e.low[e.low_count++] = (struct point){(double)(slice->low_t - origin_ns), (double)slice->low};
+    }
+    e.up_count = hull(e.up, e.up_count, +1);
+    e.low_count = hull(e.low, e.low_count, -1);
+    line.known = true;
+    if (e.up_count == 0 || e.low_count == 0) {
+        fit_one_side(&e, &line);
+    } else {
+        double skew = widest(&e);
+        double margin = margin_at(&e, skew);
+        /* A skew has to earn its place: without it, the margin must be clearly narrower. */
+        if (margin_at(&e, 0) >= 0.8 * margin && margin >= 0) {
+            skew = 0;
+            margin = margin_at(&e, 0);
+        }
+        line.two_sided = true;
+        line.skew = skew;
+        line.offset_ns = (ceiling_at(&e, skew) + floor_at(&e, skew)) / 2;
+        line.error_ns = margin < 0 ? -margin : offset_error(&e, skew, line.offset_ns);
+    }
+    free(points);
+    *ret_line = line;
+    return DP_OK;
+}
+
+void dp_clock_pair_free(struct dp_clock_pair *pair)
+{
+    free(pair->slices);
+    memset(pair, 0, sizeof *pair);
+}

@@ -1,0 +1,342 @@
+/* The engine's own structures, shared by its parts and by nobody else.
+ *
+ * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation; custody.c puts the
+ * observations of all vantage points together into transmissions; account.c books what each transmission proves;
+ * evidence.c adds what TCP itself tells; pattern.c and findings.c draw the conclusions; text.c puts them into words. */
+#ifndef DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
+#define DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/locate/clock.h"
+#include "collector/locate/locate.h"
+
+#define NO_VANTAGE UINT8_MAX
+
+enum observation_mark {
+    MARK_SETTLED = 0x01,
+    MARK_LOST = 0x02,    /* counted as a lost packet already */
+    MARK_MATCHED = 0x04, /* counted as matched already */
+    MARK_ENTERED = 0x08, /* counted as entered already */
+    MARK_UNKNOWN = 0x10, /* counted as unknown already */
+    MARK_DUPLICATE = 0x20,
+    MARK_HAS_TS = 0x40,
+    MARK_HAS_IP_ID = 0x80,
+    MARK_VISITED = 0x100,
+};
+
+/* One packet as one vantage point saw it. Data (also SYN and FIN, which occupy a sequence number each) covers stream
+ * positions [start, start + span); a packet that covers none is matched a key and keeps it in `start`. */
+struct observation {
+    int64_t ts_ns; /* by the vantage point's clock */
+    uint64_t start;
+    uint32_t span;
+    uint32_t payload;
+    uint32_t ip_len;
+    uint32_t tsval;
+    uint32_t hash;
+    uint16_t ip_id;
+    uint16_t tcp_flags;
+    uint16_t marks;
+    uint16_t mss;    /* of a SYN */
+    uint8_t hash_len;
+    uint8_t ttl;
+    uint8_t options; /* of a SYN: OPTION_* */
+};
+
+enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4 };
+
+/* Observations of one flow direction at one vantage point that wait for their settlement, in order of capture. */
+struct lane {
+    struct observation *items;
+    size_t count, room;
+    uint64_t seen;     /* in all, also settled ones */
+    int64_t first_ns, last_ns;
+};
+
+struct ack_mark {
+    int64_t t_ref_raw; /* stamp by the clock of the lane that recorded it */
+    uint64_t position; /* everything before it has arrived */
+};
+
+struct range {
+    uint64_t start, end;
+};
+
+/* What happened to a flow direction's packets in one segment. */
+struct course {
+    uint64_t entered, lost;
+    uint64_t lost_bytes;
+    uint64_t passed_after_loss;
+    int64_t last_up_ns, last_down_ns; /* for reordering */
+    int64_t first_loss_ns, last_loss_ns, last_pass_ns; /* reference clock; 0 none */
+};
+
+struct hole {
+    uint64_t start, end;
+    int64_t t_ns;
+    uint16_t ip_id;
+    bool has_ip_id;
+};
+
+#define HOLES 8
+
+/* A transmission that passed the last vantage point, or never reached the first, as TCP tells. */
+struct outer_event {
+    uint64_t start, end;
+    int64_t t_ns; /* reference clock */
+    uint32_t ip_len;
+    uint32_t payload;
+};
+
+/* One direction of a flow: from client to server (0) or back (1). */
+struct half {
+    struct lane *data;    /* one per vantage point */
+    struct lane *control; /* packets that cover no stream position */
+    struct course *course; /* one per segment */
+    uint64_t *missed;     /* one per vantage point: passed there without being seen */
+    uint64_t position;    /* highest stream position seen anywhere; low 32 bits are the sequence number; 0 none */
+    struct ack_mark *acks; /* cumulative acknowledgements of this half's data, from the other direction */
+    size_t ack_count, ack_room;
+    uint8_t ack_vantage;
+    bool acked_some; /* the receiver acknowledged something that was sent while we watched */
+    struct range *dsacks; /* bytes that the receiver reported to have got twice (RFC 2883) */
+    size_t dsack_count, dsack_room;
+    uint64_t sacked_above; /* highest right edge that a SACK reported */
+    struct outer_event *beyond, *before;
+    size_t beyond_count, beyond_room, before_count, before_room;
+    uint64_t passed_last; /* end of what went past the last vantage point */
+    uint64_t first_end;   /* end of what went past the first vantage point, in order of capture */
+    struct hole holes[HOLES];
+    uint32_t hole_count;
+    uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
+    uint64_t content_base;   /* SMTP: where the message's content begins (behind DATA); 0 not known */
+    bool syn, rst;
+    /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first. */
+    uint8_t window_vantage;
+    int64_t zero_since_ns, zero_last_ns; /* 0: none open */
+    int64_t longest_zero_ns;
+};
+
+struct flow {
+    uint32_t id; /* index, in order of first appearance */
+    uint8_t proto;
+    struct dp_endpoints endpoints; /* as the vantage point that saw it first */
+    uint8_t named_by;              /* that vantage point */
+    bool oriented;
+    bool certain_orientation;
+    bool sampled;         /* its first packets have served the clocks */
+    bool settled_before;  /* later packets serve them as they are settled */
+    bool client_near;     /* client to server is forward */
+    bool client_known;    /* a SYN told who is who */
+    bool established;     /* data or a handshake's last ACK was seen */
+    uint32_t isn;         /* of the client's SYN */
+    bool has_isn;
+    uint16_t smtp_code;   /* the last 4xx or 5xx reply */
+    char smtp_text[DP_NOTE_TEXT];
+    int64_t smtp_ns;      /* its time by the reference clock's raw lane */
+    uint8_t smtp_vantage;
+    struct half half[2];  /* 0: client to server */
+    uint8_t *seen_at;     /* per vantage point: whether any packet */
+    struct dp_endpoints *seen_as; /* per vantage point; family 0: not seen */
+    /* orientation evidence between first and last vantage that share packets */
+    int64_t ttl_votes;
+    struct flow *next_by_isn;
+};
+
+/* How one vantage point numbers a flow. */
+struct local_flow {
+    struct dp_flow_def def;
+    struct flow *flow;
+    bool known, swapped; /* swapped: def.a is the server */
+};
+
+struct vantage {
+    char *name;
+    struct local_flow *flows;
+    size_t flow_room;
+    uint64_t packets, matched, missed;
+    bool has_window;
+    int64_t start_ns, end_ns;
+    bool any;
+    int64_t first_ns, last_ns;
+    int64_t advanced_ns; /* everything up to here has been fed */
+    bool has_dropped;
+    uint64_t dropped;
+    struct dp_gap *gaps;
+    size_t gap_count, gap_room;
+    bool has_hint;
+    int64_t hint_ns, hint_error_ns;
+    /* clock against the reference */
+    double offset_ns, skew;
+    int64_t error_ns;
+    uint64_t missed_proven; /* bytes acknowledged by the receiver that never showed here: this capture misses packets */
+};
+
+/* One slice of time in one direction of a segment. */
+struct slice {
+    uint32_t entered, lost, passed;
+    uint64_t entered_bytes;
+    uint32_t largest_passed; /* IP length */
+};
+
+struct loss_event {
+    int64_t t_ns;   /* reference clock, when it entered */
+    int64_t raw_ns; /* by the upstream vantage point's clock */
+    uint64_t start;
+    uint32_t flow;  /* index */
+    uint32_t payload, ip_len;
+    uint32_t lost_bytes;
+    uint16_t tcp_flags;
+    uint8_t half;
+    bool control; /* covers no stream position: a pure ACK, a RST, a datagram */
+    bool proven;    /* TCP itself confirms it: sent again, never acknowledged */
+};
+
+#define DELAY_SAMPLES 16384
+
+struct side {
+    uint64_t packets, bytes, lost_packets, lost_bytes, unknown_packets, duplicated, reordered;
+    struct loss_event *losses;
+    size_t loss_count, loss_room;
+    struct slice *slices;
+    size_t slice_count, slice_room;
+    int64_t slice_origin, slice_width;
+    int64_t *delays; /* reservoir */
+    uint64_t delay_count;
+    int64_t delay_min, delay_max;
+};
+
+struct segment {
+    struct side side[2];
+};
+
+struct reset_event {
+    int segment; /* between vantage point `segment` and the next */
+    enum dp_direction direction;
+    uint32_t flow;
+    int64_t t_ns;
+};
+
+struct rewrite_event {
+    int segment;
+    enum dp_direction direction;
+    uint32_t flow;
+    const char *what;
+};
+
+struct dp_locate {
+    size_t vantage_count, segment_count;
+    struct vantage *vantages;
+    struct segment *segments;
+    bool no_clock_correction;
+    struct flow **flows;
+    size_t flow_count, flow_room;
+    struct flow **by_endpoints; /* open addressing, power of two */
+    size_t table_size;
+    struct flow *by_isn[4096];
+    struct reset_event *resets;
+    size_t reset_count, reset_room;
+    struct rewrite_event *rewrites;
+    size_t rewrite_count, rewrite_room;
+    uint64_t pending;       /* observations that wait */
+    uint64_t next_sweep_at; /* value of pending that starts the next sweep */
+    uint64_t random;        /* state of the reservoirs' generator */
+    bool clocks_ready;
+    int64_t reference_ns;   /* the reference's first packet */
+    struct dp_clock_pair *clocks; /* [from * vantage_count + to]: neighbours among those that saw a packet */
+    struct reference *references; /* scratch of custody.c */
+    size_t reference_room;
+    struct transmission *open; /* scratch of custody.c */
+    size_t open_room;
+    uint64_t table_seed;
+};
+
+/* ---- flows.c ---- */
+int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def *def) DP_MUST_CHECK;
+/* The flow of one digest; pairs it at its first one. *ret_from_client tells the half. */
+int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *digest, struct flow **ret_flow,
+            bool *ret_from_client) DP_MUST_CHECK;
+void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_difference, bool has_difference);
+void flow_free(struct flow *flow, size_t vantages);
+/* The vantage point at place `index` along the direction that the half travels, and back. */
+static inline uint32_t place_to_vantage(const struct dp_locate *l, bool forward, uint32_t index)
+{
+    return forward ? index : (uint32_t)l->vantage_count - 1 - index;
+}
+static inline bool half_forward(const struct flow *flow, int half)
+{
+    return (half == 0) == flow->client_near;
+}
+
+/* ---- clocks (locate.c) ---- */
+/* A vantage point's stamp by the reference clock. */
+static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, int64_t ts_ns)
+{
+    const struct vantage *v = &l->vantages[vantage];
+    int64_t t = ts_ns - (int64_t)v->offset_ns;
+    if (v->skew != 0)
+        t -= (int64_t)((double)(t - l->reference_ns) * v->skew);
+    return t;
+}
+
+/* ---- custody.c ---- */
+/* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */
+int custody_sample(struct dp_locate *l, int64_t limit) DP_MUST_CHECK;
+/* Settles what is complete by reference time `limit` (INT64_MAX: everything). */
+int custody_sweep(struct dp_locate *l, int64_t limit) DP_MUST_CHECK;
+
+/* ---- account.c ---- */
+struct cover {
+    struct observation *observation;
+    uint32_t place; /* along the direction */
+    int64_t t_ns;   /* reference clock */
+};
+
+/* One transmission of the stream positions [start, end), or of one packet without any: who saw it. */
+struct transmission {
+    struct flow *flow;
+    int half;
+    uint64_t start, end;
+    struct observation *seen[DP_LOCATE_MAX_VANTAGES]; /* by place */
+    int64_t t_ns[DP_LOCATE_MAX_VANTAGES];
+    uint32_t first, last; /* places */
+    bool duplicate;        /* a host sent the packet once more at `first` */
+    int64_t next_copy_ns;  /* when the next transmission of the same positions set out; 0 none */
+    int64_t other_arrival_ns; /* when another one first came farther than `last`; 0 never */
+    bool other_unseen;     /* another one set out later and was seen no farther either */
+};
+int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
+
+/* ---- evidence.c ---- */
+int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *digest) DP_MUST_CHECK;
+/* Whether the receiver acknowledged everything before `position` by reference time t (INT64_MAX: ever). */
+bool evidence_acknowledged(const struct dp_locate *l, const struct half *half, uint64_t position, int64_t t,
+                           int64_t *ret_when);
+int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *transmission) DP_MUST_CHECK;
+int evidence_holes(struct dp_locate *l, struct flow *flow, int half) DP_MUST_CHECK;
+void evidence_trim(struct dp_locate *l, struct half *half, int64_t limit);
+
+/* ---- pattern.c ---- */
+struct pattern_result {
+    enum dp_pattern pattern;
+    uint32_t size_over;
+    double confidence; /* that the pattern is right, given the losses */
+};
+struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment, enum dp_direction direction);
+
+/* ---- findings.c ---- */
+int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
+
+/* ---- report.c ---- */
+int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
+
+/* ---- text.c ---- */
+/* Fills a finding's summary and next step. side: the losses it is about, or NULL. what: of a rewrite. */
+int text_finding(const struct dp_locate *l, struct dp_finding *finding, const struct side *side, const char *what) DP_MUST_CHECK;
+/* A malloc'd string, or NULL. */
+char *text_format(const char *format, ...) DP_PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,199 @@
+/* What TCP itself proves: acknowledgements (arrival), duplicates reported by the receiver, bytes that pass the last
+ * vantage point again (lost beyond it), holes at the first one that are filled by a retransmission (lost before it). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/locate/engine.h"
+#include "collector/locate/grow.h"
+
+static uint64_t near_position(uint64_t near, uint32_t seq)
+{
+    return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
+}
+
+static int note_dsack(struct half *h, uint64_t start, uint64_t end)
+{
+    if (h->dsack_count && h->dsacks[h->dsack_count - 1].start == start && h->dsacks[h->dsack_count - 1].end == end)
+        return DP_OK;
+    int code = dp_grow(&h->dsacks, &h->dsack_room, h->dsack_count + 1, sizeof *h->dsacks);
+    if (code == DP_OK)
+        h->dsacks[h->dsack_count++] = (struct range){start, end};
+    return code;
+}
+
+static int watch_sack(struct half *h, uint64_t ack, const struct dp_digest *d)
+{
+    for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++) {
+        uint64_t start = near_position(ack, d->sack[i][0]), end = near_position(ack, d->sack[i][1]);
+        if (end <= start)
+            continue;
+        bool inside_next = i == 0 && d->sack_count > 1 && start >= near_position(ack, d->sack[1][0]) &&
+                           end <= near_position(ack, d->sack[1][1]);
+        if (i == 0 && (end <= ack || inside_next)) { /* RFC 2883: the first block tells what came twice */
+            int code = note_dsack(h, start, end);
+            if (code)
+                return code;
+        } else if (end > h->sacked_above) {
+            h->sacked_above = end;
+        }
+    }
+    return DP_OK;
+}
+
+/* `half` is the half whose data is acknowledged; the digest comes from the other side. */
+int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)
+{
+    struct half *h = &flow->half[half];
+    /* One vantage point tells enough: acknowledgements are cumulative. */
+    if (h->ack_vantage == NO_VANTAGE)
+        h->ack_vantage = (uint8_t)vantage;
+    if (d->tcp_flags & DP_TCP_RST)
+        return DP_OK;
+    uint64_t near = h->position ? h->position : ((1ULL << 33) | d->ack);
+    uint64_t ack = near_position(near, d->ack);
+    if (d->sack_count && vantage == h->ack_vantage) {
+        int code = watch_sack(h, ack, d);
+        if (code)
+            return code;
+    }
+    if (vantage != h->ack_vantage || (h->ack_count && ack <= h->acks[h->ack_count - 1].position))
+        return DP_OK;
+    if (h->position == 0)
+        h->position = ack;
+    else if (h->first_position && ack > h->first_position)
+        h->acked_some = true;
+    int code = dp_grow(&h->acks, &h->ack_room, h->ack_count + 1, sizeof *h->acks);
+    if (code == DP_OK)
+        h->acks[h->ack_count++] = (struct ack_mark){d->ts_ns, ack};
+    return code;
+}
+
+bool evidence_acknowledged(const struct dp_locate *l, const struct half *h, uint64_t position, int64_t t,
+                           int64_t *ret_when)
+{
+    size_t low = 0, high = h->ack_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (h->acks[middle].position >= position)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (low == h->ack_count)
+        return false;
+    int64_t when = to_reference(l, h->ack_vantage, h->acks[low].t_ref_raw);
+    if (ret_when)
+        *ret_when = when;
+    return when <= t;
+}
+
+/* Acknowledgements from before what is still open are of no more use, except the last. */
+void evidence_trim(struct dp_locate *l, struct half *h, int64_t limit)
+{
+    if (limit == INT64_MAX || h->ack_count < 1024)
+        return;
+    size_t gone = 0;
+    while (gone + 1 < h->ack_count && to_reference(l, h->ack_vantage, h->acks[gone].t_ref_raw) < limit - 1000000000LL)
+        gone++;
+    memmove(h->acks, h->acks + gone, (h->ack_count - gone) * sizeof *h->acks);
+    h->ack_count -= gone;
+}
+
+static int add_outer(struct outer_event **events, size_t *count, size_t *room, const struct observation *o, int64_t t)
+{
+    /* A super-packet that was cut up comes in several pieces. */
+    if (*count && (*events)[*count - 1].start == o->start && (*events)[*count - 1].t_ns == t)
+        return DP_OK;
+    int code = dp_grow(events, room, *count + 1, sizeof **events);
+    if (code == DP_OK)
+        (*events)[(*count)++] = (struct outer_event){o->start, o->start + o->span, t, o->ip_len, o->payload};
+    return code;
+}
+
+/* Bytes that passed the last vantage point before and pass it again, unacknowledged: the earlier copy was lost beyond it
+ * (or what answered it was). */
+int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *t)
+{
+    struct half *h = &flow->half[half];
+    uint32_t place = (uint32_t)l->vantage_count - 1;
+    const struct observation *o = t->seen[place];
+    if (!o || t->end == t->start)
+        return DP_OK;
+    bool again = t->end <= h->passed_last;
+    if (t->end > h->passed_last)
+        h->passed_last = t->end;
+    if (!again || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
+        return DP_OK;
+    if (evidence_acknowledged(l, h, t->end, t->t_ns[place], NULL))
+        return DP_OK; /* sent again for another reason */
+    return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
+}
+
+static void open_hole(struct half *h, uint64_t start, const struct observation *o, int64_t t)
+{
+    if (h->hole_count == HOLES) {
+        memmove(h->holes, h->holes + 1, (HOLES - 1) * sizeof h->holes[0]);
+        h->hole_count--;
+    }
+    h->holes[h->hole_count++] =
+        (struct hole){start, o->start, t, o->ip_id, (o->marks & MARK_HAS_IP_ID) != 0};
+}
+
+/* A hole that is filled: by a packet that was merely late, or by a retransmission, which says that the first was lost. */
+static int fill_hole(struct half *h, const struct observation *o, int64_t t)
+{
+    for (uint32_t i = 0; i < h->hole_count; i++) {
+        struct hole *hole = &h->holes[i];
+        uint64_t end = o->start + o->span;
+        if (o->start >= hole->end || end <= hole->start)
+            continue;
+        bool sent_later = t - hole->t_ns > 5000000;
+        if (hole->has_ip_id && (o->marks & MARK_HAS_IP_ID))
+            sent_later = (int16_t)(uint16_t)(o->ip_id - hole->ip_id) > 0 && t - hole->t_ns > 100000;
+        int code = DP_OK;
+        if (sent_later)
+            code = add_outer(&h->before, &h->before_count, &h->before_room, o, t);
+        if (o->start > hole->start) {
+            hole->end = o->start; /* what lies behind is left out: one retransmission proves one loss */
+        } else if (end < hole->end) {
+            hole->start = end;
+        } else {
+            memmove(hole, hole + 1, (h->hole_count - i - 1) * sizeof *hole);
+            h->hole_count--;
+        }
+        return code;
+    }
+    return DP_OK;
+}
+
+/* Looks at the first vantage point's packets in their order of capture. */
+int evidence_holes(struct dp_locate *l, struct flow *flow, int half)
+{
+    struct half *h = &flow->half[half];
+    uint32_t vantage = place_to_vantage(l, half_forward(flow, half), 0);
+    struct lane *lane = &h->data[vantage];
+    if (flow->proto != 6)
+        return DP_OK;
+    for (size_t i = 0; i < lane->count; i++) {
+        struct observation *o = &lane->items[i];
+        uint64_t end = o->start + o->span;
+        if (o->marks & MARK_VISITED)
+            continue;
+        o->marks |= MARK_VISITED;
+        int64_t t = to_reference(l, vantage, o->ts_ns);
+        if (h->first_end == 0) {
+            h->first_end = end;
+            continue;
+        }
+        if (o->start > h->first_end && !(o->tcp_flags & DP_TCP_SYN)) {
+            open_hole(h, h->first_end, o, t);
+        } else if (end <= h->first_end && o->payload) {
+            int code = fill_hole(h, o, t);
+            if (code)
+                return code;
+        }
+        if (end > h->first_end)
+            h->first_end = end;
+    }
+    return DP_OK;
+}

@@ -1,0 +1,499 @@
+/* Draws the conclusions: one finding for each fault, worst first, and the verdict. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/locate/engine.h"
+#include "collector/locate/grow.h"
+
+struct drawing {
+    struct dp_locate *l;
+    struct dp_report *report;
+    size_t room;
+};
+
+static struct dp_finding *new_finding(struct drawing *w, enum dp_code code, int from, int to, enum dp_direction d)
+{
+    if (dp_grow(&w->report->findings, &w->room, w->report->finding_count + 1, sizeof *w->report->findings))
+        return NULL;
+    struct dp_finding *f = &w->report->findings[w->report->finding_count++];
+    *f = (struct dp_finding){.code = code, .from = from, .to = to, .direction = d};
+    return f;
+}
+
+static int add_flow(struct dp_finding *f, uint32_t index)
+{
+    for (size_t i = 0; i < f->flow_count; i++)
+        if (f->flows[i] == index + 1)
+            return DP_OK;
+    uint32_t *grown = realloc(f->flows, (f->flow_count + 1) * sizeof *grown);
+    if (!grown)
+        return DP_ERR_NOMEM;
+    f->flows = grown;
+    f->flows[f->flow_count++] = index + 1;
+    return DP_OK;
+}
+
+/* ---- loss between vantage points ---- */
+
+static double loss_confidence(const struct dp_locate *l, const struct side *s, uint32_t down)
+{
+    uint64_t proven = 0;
+    for (size_t i = 0; i < s->loss_count; i++)
+        proven += s->losses[i].proven;
+    double c;
+    if (proven)
+        c = 1 - 0.03 / (double)(proven * proven);
+    else
+        c = s->loss_count >= 10 ? 0.9 : s->loss_count >= 3 ? 0.8 : 0.6;
+    /* A capture that holds nothing at all may just not have run. */
+    if (l->vantages[down].packets == 0 && !l->vantages[down].has_window)
+        c = fmin(c, 0.7);
+    return fmin(c, 0.999);
+}
+
+static int list_flows(const struct dp_locate *l, struct dp_finding *f, const struct side *s)
+{
+    uint8_t *hit = calloc(l->flow_count + 1, 1);
+    if (!hit)
+        return DP_ERR_NOMEM;
+    size_t count = 0;
+    for (size_t i = 0; i < s->loss_count; i++) {
+        count += !hit[s->losses[i].flow];
+        hit[s->losses[i].flow] = 1;
+    }
+    f->flows = calloc(count + 1, sizeof *f->flows);
+    for (uint32_t i = 0; f->flows && i < l->flow_count; i++)
+        if (hit[i])
+            f->flows[f->flow_count++] = i + 1;
+    free(hit);
+    return f->flows ? DP_OK : DP_ERR_NOMEM;
+}
+
+/* The 4xx or 5xx reply that came to a flow after its loss, the most telling one: the earliest after the first loss. */
+static int attach_reply(const struct dp_locate *l, struct dp_finding *f)
+{
+    const struct flow *best = NULL;
+    for (size_t i = 0; i < f->flow_count; i++) {
+        const struct flow *flow = l->flows[f->flows[i] - 1];
+        if (flow->smtp_code && (!best || flow->smtp_ns < best->smtp_ns))
+            best = flow;
+    }
+    if (!best)
+        return DP_OK;
+    f->smtp_code = best->smtp_code;
+    f->smtp_reply = strdup(best->smtp_text);
+    return f->smtp_reply ? DP_OK : DP_ERR_NOMEM;
+}
+
+static int list_packets(struct dp_finding *f, const struct side *s, uint32_t up)
+{
+    size_t n = s->loss_count < DP_REPORT_MAX_LOST ? s->loss_count : DP_REPORT_MAX_LOST;
+    f->packets = calloc(n + 1, sizeof *f->packets);
+    if (!f->packets)
+        return DP_ERR_NOMEM;
+    f->packet_count = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct loss_event *e = &s->losses[i];
+        f->packets[i] = (struct dp_lost_packet){.vantage = up,
+                                                .ts_ns = e->raw_ns,
+                                                .flow = e->flow,
+                                                .seq = (uint32_t)e->start,
+                                                .payload_len = e->payload,
+                                                .lost_bytes = e->lost_bytes};
+    }
+    return DP_OK;
+}
+
+static int draw_loss(struct drawing *w, uint32_t segment, enum dp_direction d)
+{
+    struct dp_locate *l = w->l;
+    const struct side *s = &l->segments[segment].side[d];
+    if (s->lost_packets == 0)
+        return DP_OK;
+    struct dp_finding *f = new_finding(w, DP_CODE_LOSS, (int)segment, (int)segment + 1, d);
+    if (!f)
+        return DP_ERR_NOMEM;
+    struct pattern_result pattern = pattern_decide(l, segment, d);
+    f->pattern = pattern.pattern;
+    f->size_over = pattern.size_over;
+    f->lost_packets = s->lost_packets;
+    f->lost_bytes = s->lost_bytes;
+    f->share = s->packets ? fmin((double)s->lost_packets / (double)s->packets, 1) : 0;
+    f->confidence = loss_confidence(l, s, d == DP_FORWARD ? segment + 1 : segment);
+    f->first_ns = s->losses[0].t_ns;
+    f->last_ns = s->losses[s->loss_count - 1].t_ns;
+    int code = list_flows(l, f, s);
+    if (code == DP_OK)
+        code = attach_reply(l, f);
+    if (code == DP_OK)
+        code = list_packets(f, s, d == DP_FORWARD ? segment : segment + 1);
+    return code ? code : text_finding(l, f, s, NULL);
+}
+
+/* ---- loss outside, as TCP tells ---- */
+
+static bool reported_twice(const struct half *h, const struct outer_event *e)
+{
+    for (size_t i = 0; i < h->dsack_count; i++)
+        if (e->start < h->dsacks[i].end && e->end > h->dsacks[i].start)
+            return true;
+    return false;
+}
+
+struct outer {
+    struct dp_finding *finding;
+    uint64_t opening; /* SYNs of connections that never came up */
+    bool beyond;
+};
+
+static int collect_outer(struct drawing *w, struct outer *o, uint32_t index, int half, int from, int to)
+{
+    struct flow *flow = w->l->flows[index];
+    struct half *h = &flow->half[half];
+    const struct outer_event *events = o->beyond ? h->beyond : h->before;
+    size_t count = o->beyond ? h->beyond_count : h->before_count;
+    for (size_t i = 0; i < count; i++) {
+        const struct outer_event *e = &events[i];
+        if (reported_twice(h, e))
+            continue;
+        if (!o->finding)
+            o->finding = new_finding(w, DP_CODE_LOSS, from, to,
+                                     half_forward(flow, half) ? DP_FORWARD : DP_REVERSE);
+        struct dp_finding *f = o->finding;
+        if (!f)
+            return DP_ERR_NOMEM;
+        if (f->lost_packets == 0 || e->t_ns < f->first_ns)
+            f->first_ns = e->t_ns;
+        if (e->t_ns > f->last_ns)
+            f->last_ns = e->t_ns;
+        f->lost_packets++;
+        f->lost_bytes += e->payload;
+        o->opening += !flow->established;
+        int code = add_flow(f, index);
+        if (code)
+            return code;
+    }
+    return DP_OK;
+}
+
+static int draw_outer(struct drawing *w, enum dp_direction d, bool beyond)
+{
+    struct dp_locate *l = w->l;
+    bool far = (d == DP_FORWARD) == beyond; /* past the far end of the path, else before its near end */
+    int last = (int)l->vantage_count - 1;
+    struct outer o = {.beyond = beyond};
+    uint64_t passed = 0;
+    for (uint32_t i = 0; i < l->flow_count; i++) {
+        int half = half_forward(l->flows[i], 0) == (d == DP_FORWARD) ? 0 : 1;
+        int code = collect_outer(w, &o, i, half, far ? last : DP_POINT_BEFORE, far ? DP_POINT_BEYOND : 0);
+        if (code)
+            return code;
+        uint32_t edge = far ? (uint32_t)last : 0;
+        passed += l->flows[i]->half[half].data[edge].seen + l->flows[i]->half[half].control[edge].seen;
+    }
+    struct dp_finding *f = o.finding;
+    if (!f)
+        return DP_OK;
+    f->pattern = o.opening * 20 >= f->lost_packets * 19 ? DP_PATTERN_HANDSHAKE : DP_PATTERN_RANDOM;
+    f->share = passed ? fmin((double)f->lost_packets / (double)passed, 1) : 0;
+    f->confidence = f->lost_packets >= 3 ? 0.85 : 0.6;
+    int code = attach_reply(l, f);
+    return code ? code : text_finding(l, f, NULL, NULL);
+}
+
+/* ---- resets, refusals, rejections, stalls, rewrites ---- */
+
+static struct dp_finding *same_place(struct drawing *w, enum dp_code code, int from, enum dp_direction d)
+{
+    for (size_t i = 0; i < w->report->finding_count; i++) {
+        struct dp_finding *f = &w->report->findings[i];
+        if (f->code == code && f->from == from && f->direction == d)
+            return f;
+    }
+    return NULL;
+}
+
+static int draw_resets(struct drawing *w)
+{
+    struct dp_locate *l = w->l;
+    for (size_t i = 0; i < l->reset_count; i++) {
+        const struct reset_event *e = &l->resets[i];
+        struct dp_finding *f = same_place(w, DP_CODE_RESET, e->segment, e->direction);
+        if (!f) {
+            f = new_finding(w, DP_CODE_RESET, e->segment, e->segment + 1, e->direction);
+            if (!f)
+                return DP_ERR_NOMEM;
+            f->confidence = 0.97;
+            f->first_ns = e->t_ns;
+        }
+        f->last_ns = e->t_ns;
+        int code = add_flow(f, e->flow);
+        if (code)
+            return code;
+    }
+    for (size_t i = 0; i < w->report->finding_count; i++) {
+        struct dp_finding *f = &w->report->findings[i];
+        int code = f->code == DP_CODE_RESET ? text_finding(l, f, NULL, NULL) : DP_OK;
+        if (code)
+            return code;
+    }
+    return DP_OK;
+}
+
+static bool reset_by_middlebox(const struct dp_locate *l, uint32_t flow)
+{
+    for (size_t i = 0; i < l->reset_count; i++)
+        if (l->resets[i].flow == flow)
+            return true;
+    return false;
+}
+
+/* A finding that lies with the end of a flow, in the outer segment there. from_server: the packets that tell come from
+ * the server. */
+static int draw_at_end(struct drawing *w, enum dp_code code, uint32_t index, bool at_server, enum dp_direction d,
+                       struct dp_finding **ret_finding)
+{
+    struct dp_locate *l = w->l;
+    bool far = l->flows[index]->client_near == at_server;
+    int from = far ? (int)l->vantage_count - 1 : DP_POINT_BEFORE;
+    struct dp_finding *f = same_place(w, code, from, d);
+    if (!f) {
+        f = new_finding(w, code, from, far ? DP_POINT_BEYOND : 0, d);
+        if (!f)
+            return DP_ERR_NOMEM;
+        f->confidence = 0.95;
+    }
+    *ret_finding = f;
+    return add_flow(f, index);
+}
+
+static bool flow_lost_something(const struct dp_locate *l, const struct flow *flow)
+{
+    for (int half = 0; half < 2; half++) {
+        if (flow->half[half].beyond_count || flow->half[half].before_count)
+            return true;
+        for (size_t s = 0; s < l->segment_count; s++)
+            if (flow->half[half].course[s].lost)
+                return true;
+    }
+    return false;
+}
+
+static int draw_flow_ends(struct drawing *w, uint32_t index)
+{
+    struct dp_locate *l = w->l;
+    struct flow *flow = l->flows[index];
+    struct dp_finding *f;
+    enum dp_direction answer = half_forward(flow, 1) ? DP_FORWARD : DP_REVERSE;
+    int code = DP_OK;
+    if (flow->half[0].syn && flow->half[1].rst && !flow->half[1].syn && !flow->established &&
+        !reset_by_middlebox(l, index))
+        code = draw_at_end(w, DP_CODE_REFUSED, index, true, answer, &f);
+    if (code || flow_lost_something(l, flow))
+        return code;
+    if (flow->smtp_code) {
+        code = draw_at_end(w, DP_CODE_REJECTED, index, true, answer, &f);
+        if (code == DP_OK && !f->smtp_reply) {
+            f->smtp_code = flow->smtp_code;
+            f->smtp_reply = strdup(flow->smtp_text);
+            code = f->smtp_reply ? DP_OK : DP_ERR_NOMEM;
+        }
+    }
+    for (int half = 0; half < 2 && code == DP_OK; half++) {
+        if (flow->half[half].longest_zero_ns < 1000000000LL)
+            continue;
+        enum dp_direction waiting = half_forward(flow, 1 - half) ? DP_FORWARD : DP_REVERSE;
+        code = draw_at_end(w, DP_CODE_STALL, index, half == 1, waiting, &f);
+        if (code == DP_OK && flow->half[half].longest_zero_ns > f->last_ns)
+            f->last_ns = flow->half[half].longest_zero_ns; /* for the text: how long */
+    }
+    return code;
+}
+
+static int draw_ends(struct drawing *w)
+{
+    size_t before = w->report->finding_count;
+    for (uint32_t i = 0; i < w->l->flow_count; i++) {
+        int code = w->l->flows[i]->proto == 6 ? draw_flow_ends(w, i) : DP_OK;
+        if (code)
+            return code;
+    }
+    for (size_t i = before; i < w->report->finding_count; i++) {
+        int code = text_finding(w->l, &w->report->findings[i], NULL, NULL);
+        if (code)
+            return code;
+    }
+    return DP_OK;
+}
+
+static int draw_rewrites(struct drawing *w)
+{
+    for (size_t i = 0; i < w->l->rewrite_count; i++) {
+        const struct rewrite_event *e = &w->l->rewrites[i];
+        struct dp_finding *f = same_place(w, DP_CODE_REWRITE, e->segment, e->direction);
+        int code = DP_OK;
+        if (!f) {
+            f = new_finding(w, DP_CODE_REWRITE, e->segment, e->segment + 1, e->direction);
+            if (!f)
+                return DP_ERR_NOMEM;
+            f->confidence = 0.95;
+            code = text_finding(w->l, f, NULL, e->what);
+        }
+        if (code == DP_OK)
+            code = add_flow(f, e->flow);
+        if (code)
+            return code;
+    }
+    return DP_OK;
+}
+
+/* ---- order and verdict ---- */
+
+static int rank(const struct dp_finding *f)
+{
+    switch (f->code) {
+    case DP_CODE_RESET:
+        return 0;
+    case DP_CODE_LOSS:
+        return f->from >= 0 && f->to >= 0 ? 1 : 2;
+    case DP_CODE_REFUSED:
+        return 3;
+    case DP_CODE_REJECTED:
+        return 4;
+    case DP_CODE_STALL:
+        return 5;
+    default:
+        return 6;
+    }
+}
+
+static int worst_first(const void *a, const void *b)
+{
+    const struct dp_finding *x = a, *y = b;
+    if (rank(x) != rank(y))
+        return rank(x) - rank(y);
+    if (x->lost_bytes != y->lost_bytes)
+        return x->lost_bytes > y->lost_bytes ? -1 : 1;
+    if (x->lost_packets != y->lost_packets)
+        return x->lost_packets > y->lost_packets ? -1 : 1;
+    return x->from - y->from;
+}
+
+static bool overlap_in_time(const struct dp_locate *l)
+{
+    int64_t latest_start = INT64_MIN, earliest_end = INT64_MAX;
+    for (size_t i = 0; i < l->vantage_count; i++) {
+        const struct vantage *v = &l->vantages[i];
+        if (!v->any)
+            continue;
+        if (v->first_ns > latest_start)
+            latest_start = v->first_ns;
+        if (v->last_ns < earliest_end)
+            earliest_end = v->last_ns;
+    }
+    return latest_start <= earliest_end;
+}
+
+/* Why no answer can be given although nothing was found; NULL: it can. */
+static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
+{
+    uint64_t unknown = 0;
+    uint32_t unknown_at = 0;
+    const struct vantage *first = &l->vantages[0], *last = &l->vantages[l->vantage_count - 1];
+    *ret_why = *ret_next = NULL;
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++) {
+            if (l->segments[i].side[d].unknown_packets > unknown)
+                unknown_at = d == DP_FORWARD ? i + 1 : i;
+            unknown += l->segments[i].side[d].unknown_packets;
+        }
+    bool any = false, matched = l->vantage_count == 1;
+    const struct vantage *empty = NULL, *blind = NULL;
+    for (size_t i = 0; i < l->vantage_count; i++) {
+        const struct vantage *v = &l->vantages[i];
+        any = any || v->packets;
+        matched = matched || v->matched;
+        empty = !empty && v->packets == 0 ? v : empty;
+        if (v->matched == 0 && v->packets && (v == first || v == last))
+            blind = v;
+    }
+    if (!any) {
+        *ret_why = text_format("None of the captures holds an IP packet that passes the filter.");
+        *ret_next = text_format("Capture again while the traffic runs, and check interface names and the filter.");
+    } else if (empty && (empty == first || empty == last || !matched)) {
+        *ret_why = text_format("The capture at %s holds no packet, so nothing can be said about what passes there.",
+                               empty->name);
+        *ret_next = text_format("Check that the capture at %s ran at the same time, on the right interface and with the "
+                                "right filter, and capture again.",
+                                empty->name);
+    } else if (!matched && !overlap_in_time(l)) {
+        *ret_why = text_format("The captures do not overlap in time and have no packet in common.");
+        *ret_next = text_format("Capture at all vantage points at the same time.");
+    } else if (!matched || (blind && l->vantage_count > 1)) {
+        const struct vantage *v = blind ? blind : last;
+        *ret_why = text_format("No packet at %s was seen at any other vantage point, so the captures cannot be compared.",
+                               v->name);
+        *ret_next = text_format("Check that %s lies on the path of this traffic; if addresses are rewritten before it, "
+                                "let the capture begin before the connections do.",
+                                v->name);
+    } else if (unknown) {
+        *ret_why = text_format("%llu packets cannot be accounted for: the capture at %s dropped packets itself, so "
+                               "whether they passed there is not known.",
+                               (unsigned long long)unknown, l->vantages[unknown_at].name);
+        *ret_next = text_format("Capture again at %s with a larger buffer (tcpdump -B 65536), a narrower filter or a "
+                                "shorter snap length (-s 128).",
+                                l->vantages[unknown_at].name);
+    } else {
+        return DP_OK;
+    }
+    return *ret_why && *ret_next ? DP_OK : DP_ERR_NOMEM;
+}
+
+static int draw_verdict(struct drawing *w)
+{
+    struct dp_report *r = w->report;
+    if (r->finding_count) {
+        qsort(r->findings, r->finding_count, sizeof *r->findings, worst_first);
+        r->verdict = r->findings[0].code;
+        r->verdict_finding = 0;
+        r->verdict_summary = strdup(r->findings[0].summary);
+        return r->verdict_summary ? DP_OK : DP_ERR_NOMEM;
+    }
+    int code = doubt(w->l, &r->verdict_summary, &r->verdict_next_step);
+    if (code)
+        return code;
+    r->verdict = r->verdict_summary ? DP_CODE_INCONCLUSIVE : DP_CODE_CLEAN;
+    if (r->verdict == DP_CODE_CLEAN) {
+        uint64_t packets = 0;
+        for (size_t i = 0; i < w->l->vantage_count; i++)
+            packets += w->l->vantages[i].packets;
+        const char *first = w->l->vantages[0].name, *last = w->l->vantages[w->l->vantage_count - 1].name;
+        r->verdict_summary =
+            w->l->vantage_count == 1
+                ? text_format("Nothing points to a fault: TCP shows no loss in the %llu packets seen at %s.",
+                              (unsigned long long)packets, first)
+                : text_format("Nothing was lost between %s and %s, in either direction (%llu packets in %zu flows compared).",
+                              first, last, (unsigned long long)packets, w->l->flow_count);
+    }
+    return r->verdict_summary ? DP_OK : DP_ERR_NOMEM;
+}
+
+int findings_draw(struct dp_locate *l, struct dp_report *report)
+{
+    struct drawing w = {.l = l, .report = report};
+    int code = DP_OK;
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2 && code == DP_OK; d++)
+            code = draw_loss(&w, i, (enum dp_direction)d);
+    for (int d = 0; d < 2; d++)
+        for (int beyond = 0; beyond < 2 && code == DP_OK; beyond++)
+            code = draw_outer(&w, (enum dp_direction)d, beyond);
+    if (code == DP_OK)
+        code = draw_resets(&w);
+    if (code == DP_OK)
+        code = draw_ends(&w);
+    if (code == DP_OK)
+        code = draw_rewrites(&w);
+    return code ? code : draw_verdict(&w);
+}

@@ -1,0 +1,317 @@
+/* Flows: which packets of which vantage points belong together, who is the client, and which way is forward. */
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "collector/locate/engine.h"
+#include "collector/locate/grow.h"
+
+#define ISN_BUCKETS (sizeof((struct dp_locate *)0)->by_isn / sizeof(struct flow *))
+
+struct table_key {
+    uint8_t low[18], high[18], proto;
+};
+
+static void pack_endpoint(uint8_t out[18], const struct dp_addr *addr, uint16_t port)
+{
+    memcpy(out, addr->bytes, 16);
+    out[16] = (uint8_t)(port >> 8);
+    out[17] = (uint8_t)port;
+}
+
+static struct table_key table_key(uint8_t proto, const struct dp_addr *a, uint16_t a_port, const struct dp_addr *b,
+                                  uint16_t b_port)
+{
+    struct table_key key = {.proto = proto};
+    pack_endpoint(key.low, a, a_port);
+    pack_endpoint(key.high, b, b_port);
+    if (memcmp(key.low, key.high, sizeof key.low) > 0) {
+        uint8_t swap[18];
+        memcpy(swap, key.low, sizeof swap);
+        memcpy(key.low, key.high, sizeof swap);
+        memcpy(key.high, swap, sizeof swap);
+    }
+    return key;
+}
+
+static struct table_key flow_key(const struct flow *flow)
+{
+    const struct dp_endpoints *e = &flow->endpoints;
+    return table_key(flow->proto, &e->client, e->client_port, &e->server, e->server_port);
+}
+
+static size_t table_slot(const struct dp_locate *l, const struct table_key *key)
+{
+    size_t mask = l->table_size - 1;
+    size_t slot = (size_t)XXH3_64bits_withSeed(key, sizeof *key, l->table_seed) & mask;
+    while (l->by_endpoints[slot]) {
+        struct table_key other = flow_key(l->by_endpoints[slot]);
+        if (memcmp(&other, key, sizeof other) == 0)
+            break;
+        slot = (slot + 1) & mask;
+    }
+    return slot;
+}
+
+static int table_grow(struct dp_locate *l)
+{
+    if (l->table_size && l->flow_count * 2 < l->table_size)
+        return DP_OK;
+    size_t old_size = l->table_size;
+    struct flow **old = l->by_endpoints;
+    size_t size = old_size ? old_size * 4 : 1024;
+    struct flow **fresh = calloc(size, sizeof(struct flow *));
+    if (!fresh)
+        return DP_ERR_NOMEM;
+    l->by_endpoints = fresh;
+    l->table_size = size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (!old[i])
+            continue;
+        struct table_key key = flow_key(old[i]);
+        fresh[table_slot(l, &key)] = old[i];
+    }
+    free(old);
+    return DP_OK;
+}
+
+int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def *def)
+{
+    struct vantage *v = &l->vantages[vantage];
+    if (def->flow > (1u << 24))
+        return DP_ERR_RANGE;
+    int code = dp_grow(&v->flows, &v->flow_room, (size_t)def->flow + 1, sizeof *v->flows);
+    if (code)
+        return code;
+    struct local_flow *local = &v->flows[def->flow];
+    if (!local->known) {
+        local->def = *def;
+        local->known = true;
+    }
+    return DP_OK;
+}
+
+static bool port_is_service(uint16_t port)
+{
+    return port < 1024 || port == 2525 || port == 3306 || port == 5432 || port == 8080 || port == 8443;
+}
+
+/* Whether def.b is the client. The SYN tells; without one the service's port does. */
+static bool b_is_client(const struct dp_flow_def *def, const struct dp_digest *d, bool *ret_known)
+{
+    bool from_b = d->dir == 1;
+    *ret_known = (d->tcp_flags & DP_TCP_SYN) != 0;
+    if (*ret_known)
+        return (d->tcp_flags & DP_TCP_ACK) ? !from_b : from_b;
+    bool a_service = port_is_service(def->a_port), b_service = port_is_service(def->b_port);
+    if (a_service != b_service)
+        return a_service;
+    return false;
+}
+
+static int half_new(struct half *half, size_t vantages)
+{
+    half->data = calloc(vantages, sizeof *half->data);
+    half->control = calloc(vantages, sizeof *half->control);
+    half->course = calloc(vantages, sizeof *half->course);
+    half->missed = calloc(vantages, sizeof *half->missed);
+    half->ack_vantage = NO_VANTAGE;
+    half->window_vantage = NO_VANTAGE;
+    return half->data && half->control && half->course && half->missed ? DP_OK : DP_ERR_NOMEM;
+}
+
+static void half_free(struct half *half, size_t vantages)
+{
+    for (size_t i = 0; i < vantages; i++) {
+        if (half->data)
+            free(half->data[i].items);
+        if (half->control)
+            free(half->control[i].items);
+    }
+    free(half->data);
+    free(half->control);
+    free(half->course);
+    free(half->missed);
+    free(half->acks);
+    free(half->dsacks);
+    free(half->beyond);
+    free(half->before);
+}
+
+void flow_free(struct flow *flow, size_t vantages)
+{
+    if (!flow)
+        return;
+    half_free(&flow->half[0], vantages);
+    half_free(&flow->half[1], vantages);
+    free(flow->seen_at);
+    free(flow->seen_as);
+    free(flow);
+}
+
+static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpoints *endpoints, uint8_t proto,
+                    struct flow **ret_flow)
+{
+    int code = dp_grow(&l->flows, &l->flow_room, l->flow_count + 1, sizeof *l->flows);
+    if (code == DP_OK)
+        code = table_grow(l);
+    if (code)
+        return code;
+    struct flow *flow = calloc(1, sizeof *flow);
+    if (!flow)
+        return DP_ERR_NOMEM;
+    flow->seen_at = calloc(l->vantage_count, 1);
+    flow->seen_as = calloc(l->vantage_count, sizeof *flow->seen_as);
+    if (!flow->seen_at || !flow->seen_as || half_new(&flow->half[0], l->vantage_count) ||
+        half_new(&flow->half[1], l->vantage_count)) {
+        flow_free(flow, l->vantage_count);
+        return DP_ERR_NOMEM;
+    }
+    flow->id = (uint32_t)l->flow_count;
+    flow->proto = proto;
+    flow->endpoints = *endpoints;
+    flow->named_by = (uint8_t)vantage;
+    flow->client_near = true;
+    flow->smtp_vantage = NO_VANTAGE;
+    l->flows[l->flow_count++] = flow;
+    struct table_key key = flow_key(flow);
+    l->by_endpoints[table_slot(l, &key)] = flow; /* a new connection takes an old one's place */
+    *ret_flow = flow;
+    return DP_OK;
+}
+
+static void remember_isn(struct dp_locate *l, struct flow *flow, uint32_t isn)
+{
+    if (flow->has_isn)
+        return;
+    flow->has_isn = true;
+    flow->isn = isn;
+    struct flow **bucket = &l->by_isn[isn % ISN_BUCKETS];
+    flow->next_by_isn = *bucket;
+    *bucket = flow;
+}
+
+/* A flow with this client's initial sequence number: the one with the same endpoints, else one that this vantage point
+ * has not seen yet (its addresses are rewritten on the way). */
+static struct flow *find_by_isn(struct dp_locate *l, uint32_t vantage, uint32_t isn, uint8_t proto,
+                                const struct dp_flow_def *def)
+{
+    struct table_key key = table_key(def->proto, &def->a, def->a_port, &def->b, def->b_port);
+    struct flow *rewritten = NULL;
+    for (struct flow *f = l->by_isn[isn % ISN_BUCKETS]; f; f = f->next_by_isn) {
+        if (f->isn != isn || f->proto != proto)
+            continue;
+        struct table_key other = flow_key(f);
+        if (memcmp(&other, &key, sizeof key) == 0)
+            return f;
+        if (!f->seen_at[vantage])
+            rewritten = f;
+    }
+    return rewritten;
+}
+
+static struct dp_endpoints endpoints_of(const struct dp_flow_def *def, bool swapped)
+{
+    struct dp_endpoints e = {def->a, def->b, def->a_port, def->b_port};
+    if (swapped)
+        e = (struct dp_endpoints){def->b, def->a, def->b_port, def->a_port};
+    return e;
+}
+
+static bool same_endpoint(const struct dp_addr *a, uint16_t a_port, const struct dp_addr *b, uint16_t b_port)
+{
+    return a_port == b_port && dp_addr_equal(a, b);
+}
+
+static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local, const struct dp_digest *d)
+{
+    const struct dp_flow_def *def = &local->def;
+    bool syn = def->proto == 6 && (d->tcp_flags & DP_TCP_SYN);
+    uint32_t isn = syn ? ((d->tcp_flags & DP_TCP_ACK) ? d->ack - 1 : d->seq) : 0;
+    struct flow *flow = NULL;
+    bool known, swapped = b_is_client(def, d, &known);
+
+    if (syn)
+        flow = find_by_isn(l, vantage, isn, def->proto, def);
+    if (!flow && l->table_size) {
+        struct table_key key = table_key(def->proto, &def->a, def->a_port, &def->b, def->b_port);
+        flow = l->by_endpoints[table_slot(l, &key)];
+        if (flow && syn && flow->has_isn && flow->isn != isn)
+            flow = NULL; /* the same ports, used again by another connection */
+    }
+    if (!flow) {
+        struct dp_endpoints endpoints = endpoints_of(def, swapped);
+        int code = flow_new(l, vantage, &endpoints, def->proto, &flow);
+        if (code)
+            return code;
+        flow->client_known = known;
+    } else {
+        const struct dp_endpoints *e = &flow->endpoints;
+        if (same_endpoint(&e->client, e->client_port, &def->a, def->a_port))
+            swapped = false;
+        else if (same_endpoint(&e->client, e->client_port, &def->b, def->b_port))
+            swapped = true;
+    }
+    if (syn)
+        remember_isn(l, flow, isn);
+    flow->seen_at[vantage] = 1;
+    flow->seen_as[vantage] = endpoints_of(def, swapped);
+    local->flow = flow;
+    local->swapped = swapped;
+    return DP_OK;
+}
+
+int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d, struct flow **ret_flow,
+            bool *ret_from_client)
+{
+    struct vantage *v = &l->vantages[vantage];
+    if (d->flow >= v->flow_room || !v->flows[d->flow].known || d->dir > 1)
+        return DP_ERR_RANGE;
+    struct local_flow *local = &v->flows[d->flow];
+    bool opening = local->def.proto == 6 && (d->tcp_flags & (DP_TCP_SYN | DP_TCP_ACK)) == DP_TCP_SYN;
+    if (!local->flow || (opening && local->flow->has_isn && local->flow->isn != d->seq)) {
+        int code = pair(l, vantage, local, d);
+        if (code)
+            return code;
+    } else if (opening && !local->flow->has_isn) {
+        /* Seen from its middle before, or by its answer only; now its SYN. */
+        remember_isn(l, local->flow, d->seq);
+    }
+    *ret_flow = local->flow;
+    *ret_from_client = (d->dir == 0) != local->swapped;
+    return DP_OK;
+}
+
+void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_difference, bool has_difference)
+{
+    if (flow->oriented)
+        return;
+    if (flow->ttl_votes != 0) {
+        flow->client_near = flow->ttl_votes > 0;
+        flow->certain_orientation = true;
+    } else if (has_difference && round_trip_difference != 0) {
+        flow->client_near = round_trip_difference > 0;
+        flow->certain_orientation = true;
+    } else {
+        /* Nothing of its own to tell by: as another flow between the same addresses, else the client is near. */
+        size_t look_at = l->flow_count < 1024 ? l->flow_count : 1024;
+        for (size_t i = 0; i < look_at; i++) {
+            const struct flow *other = l->flows[i];
+            if (!other->certain_orientation)
+                continue;
+            if (dp_addr_equal(&other->endpoints.client, &flow->endpoints.client) ||
+                dp_addr_equal(&other->endpoints.server, &flow->endpoints.server)) {
+                flow->client_near = other->client_near;
+                break;
+            }
+            if (dp_addr_equal(&other->endpoints.client, &flow->endpoints.server) ||
+                dp_addr_equal(&other->endpoints.server, &flow->endpoints.client)) {
+                flow->client_near = !other->client_near;
+                break;
+            }
+        }
+    }
+    flow->oriented = true;
+}

@@ -1,0 +1,398 @@
+/* The engine's front: takes records in, keeps the clocks, decides when to settle. */
+#include "collector/locate/locate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/locate/engine.h"
+#include "collector/locate/grow.h"
+
+/* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled. */
+#define HORIZON_NS 4000000000LL
+#define SWEEP_PENDING 200000
+
+int dp_locate_new(const char *const *names, size_t count, const struct dp_locate_options *options,
+                  struct dp_locate **ret_locate)
+{
+    if (count < 1 || count > DP_LOCATE_MAX_VANTAGES)
+        return DP_ERR_RANGE;
+    struct dp_locate *l = calloc(1, sizeof *l);
+    if (!l)
+        return DP_ERR_NOMEM;
+    l->vantage_count = count;
+    l->segment_count = count - 1;
+    l->no_clock_correction = options && options->no_clock_correction;
+    l->table_seed = options ? options->table_seed : 0;
+    l->random = l->table_seed ^ 0x9e3779b97f4a7c15ULL;
+    l->next_sweep_at = SWEEP_PENDING;
+    l->vantages = calloc(count, sizeof *l->vantages);
+    l->segments = calloc(count, sizeof *l->segments); /* one more than needed: never an empty allocation */
+    l->clocks = calloc(count * count, sizeof *l->clocks);
+    if (!l->vantages || !l->segments || !l->clocks) {
+        dp_locate_free(l);
+        return DP_ERR_NOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        l->vantages[i].name = strdup(names[i]);
+        l->vantages[i].advanced_ns = INT64_MIN;
+        l->vantages[i].error_ns = i == 0 ? 0 : -1;
+        if (!l->vantages[i].name) {
+            dp_locate_free(l);
+            return DP_ERR_NOMEM;
+        }
+    }
+    *ret_locate = l;
+    return DP_OK;
+}
+
+void dp_locate_free(struct dp_locate *l)
+{
+    if (!l)
+        return;
+    for (size_t i = 0; l->vantages && i < l->vantage_count; i++) {
+        free(l->vantages[i].name);
+        free(l->vantages[i].flows);
+        free(l->vantages[i].gaps);
+    }
+    for (size_t i = 0; l->segments && i < l->segment_count; i++) {
+        for (int d = 0; d < 2; d++) {
+            free(l->segments[i].side[d].losses);
+            free(l->segments[i].side[d].slices);
+            free(l->segments[i].side[d].delays);
+        }
+    }
+    for (size_t i = 0; i < l->flow_count; i++)
+        flow_free(l->flows[i], l->vantage_count);
+    for (size_t i = 0; l->clocks && i < l->vantage_count * l->vantage_count; i++)
+        dp_clock_pair_free(&l->clocks[i]);
+    free(l->clocks);
+    free(l->open);
+    free(l->vantages);
+    free(l->segments);
+    free(l->flows);
+    free(l->by_endpoints);
+    free(l->resets);
+    free(l->rewrites);
+    free(l->references);
+    free(l);
+}
+
+/* The 64-bit stream position of a sequence number near what the half has reached. Its low 32 bits are the number. */
+static uint64_t unwrap(uint64_t near, uint32_t seq)
+{
+    if (near == 0)
+        return (1ULL << 33) | seq;
+    return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
+}
+
+static uint64_t mix(uint64_t h, uint64_t value)
+{
+    h = (h ^ value) * 0x9fb21c651e98df25ULL;
+    return h ^ (h >> 32);
+}
+
+/* What makes a packet without stream positions itself, and no middlebox on a plain path touches. */
+static uint64_t control_key(const struct dp_digest *d, uint8_t proto)
+{
+    uint64_t h = mix(0x243f6a8885a308d3ULL, proto);
+    if (proto == 6) {
+        h = mix(h, ((uint64_t)d->seq << 32) | d->ack);
+        h = mix(h, ((uint64_t)(d->tcp_flags & 0x3f) << 16) | d->window);
+        if (d->bits & DP_DIGEST_HAS_TS)
+            h = mix(h, ((uint64_t)d->tsval << 32) | d->tsecr);
+        for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
+            h = mix(h, ((uint64_t)d->sack[i][0] << 32) | d->sack[i][1]);
+        return h;
+    }
+    h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
+    h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
+    return h;
+}
+
+static void fill_observation(struct observation *o, const struct dp_digest *d)
+{
+    *o = (struct observation){
+        .ts_ns = d->ts_ns,
+        .payload = d->payload_len,
+        .ip_len = d->ip_len,
+        .tsval = d->tsval,
+        .hash = d->hash,
+        .ip_id = d->ip_id,
+        .tcp_flags = d->tcp_flags,
+        .hash_len = d->hash_len,
+        .ttl = d->ttl,
+        .mss = d->mss,
+    };
+    if (d->bits & DP_DIGEST_HAS_TS)
+        o->marks |= MARK_HAS_TS;
+    if ((d->bits & DP_DIGEST_HAS_IP_ID) && d->ip_id != 0)
+        o->marks |= MARK_HAS_IP_ID;
+    if (d->tcp_flags & DP_TCP_SYN)
+        o->options = (uint8_t)((d->wscale != 0xff ? OPTION_WSCALE : 0) |
+                               ((d->bits & DP_DIGEST_SACK_PERMITTED) ? OPTION_SACK : 0) |
+                               ((d->bits & DP_DIGEST_HAS_TS) ? OPTION_TS : 0));
+}
+
+static void watch_tcp(struct flow *flow, int half, const struct dp_digest *d)
+{
+    struct half *h = &flow->half[half];
+    if (d->tcp_flags & DP_TCP_SYN)
+        h->syn = true;
+    if (d->tcp_flags & DP_TCP_RST)
+        h->rst = true;
+    if (d->payload_len > 0 && !(d->tcp_flags & DP_TCP_SYN))
+        flow->established = true;
+    if (half == 0 && !(d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)) && (d->tcp_flags & DP_TCP_ACK) && flow->half[1].syn)
+        flow->established = true;
+}
+
+/* How long this end says that it takes nothing more. One vantage point's view is enough. */
+static void watch_window(struct half *h, uint32_t vantage, const struct dp_digest *d)
+{
+    if (h->window_vantage == NO_VANTAGE)
+        h->window_vantage = (uint8_t)vantage;
+    if (h->window_vantage != vantage || (d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)))
+        return;
+    if (h->zero_since_ns && d->ts_ns - h->zero_since_ns > h->longest_zero_ns)
+        h->longest_zero_ns = d->ts_ns - h->zero_since_ns;
+    if (d->window != 0 || (d->tcp_flags & DP_TCP_FIN))
+        h->zero_since_ns = 0;
+    else if (h->zero_since_ns == 0)
+        h->zero_since_ns = d->ts_ns;
+}
+
+static int file_observation(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d)
+{
+    struct flow *flow;
+    bool from_client;
+    int code = flow_of(l, vantage, d, &flow, &from_client);
+    if (code)
+        return code;
+    if (d->bits & DP_DIGEST_FRAGMENT)
+        return DP_OK; /* a middlebox may put fragments together: nothing can be said of one */
+    int half = from_client ? 0 : 1;
+    struct half *h = &flow->half[half];
+    uint32_t span = 0;
+    if (flow->proto == 6) {
+        span = d->payload_len + ((d->tcp_flags & DP_TCP_SYN) ? 1 : 0) + ((d->tcp_flags & DP_TCP_FIN) ? 1 : 0);
+        if (d->tcp_flags & DP_TCP_RST)
+            span = 0;
+        watch_tcp(flow, half, d);
+        watch_window(h, vantage, d);
+        if (d->tcp_flags & DP_TCP_ACK) {
+            code = evidence_acknowledge(flow, 1 - half, vantage, d);
+            if (code)
+                return code;
+        }
+    }
+    struct lane *lane = span ? &h->data[vantage] : &h->control[vantage];
+    code = dp_grow(&lane->items, &lane->room, lane->count + 1, sizeof *lane->items);
+    if (code)
+        return code;
+    struct observation *o = &lane->items[lane->count];
+    fill_observation(o, d);
+    o->span = span;
+    if (span) {
+        o->start = unwrap(h->position, d->seq);
+        if (h->first_position == 0)
+            h->first_position = o->start;
+        if (half == 0 && d->app == DP_SMTP_DATA)
+            h->content_base = o->start + d->payload_len;
+        if (o->start + span > h->position || h->position == 0)
+            h->position = o->start + span;
+    } else {
+        o->start = control_key(d, flow->proto);
+    }
+    if (lane->seen++ == 0)
+        lane->first_ns = d->ts_ns;
+    lane->last_ns = d->ts_ns;
+    lane->count++;
+    l->pending++;
+    return DP_OK;
+}
+
+static void take_note(struct dp_locate *l, uint32_t vantage, const struct dp_note *note)
+{
+    struct vantage *v = &l->vantages[vantage];
+    if (note->flow >= v->flow_room || !v->flows[note->flow].known || !v->flows[note->flow].flow)
+        return;
+    struct flow *flow = v->flows[note->flow].flow;
+    flow->smtp_code = note->code;
+    flow->smtp_ns = note->ts_ns;
+    flow->smtp_vantage = (uint8_t)vantage;
+    memcpy(flow->smtp_text, note->text, sizeof flow->smtp_text);
+    flow->smtp_text[sizeof flow->smtp_text - 1] = '\0';
+}
+
+/* ---- clocks ---- */
+
+/* One vantage point's clock by that of the nearest one before it that shares packets with it. */
+static int fit_clock(struct dp_locate *l, size_t index)
+{
+    struct vantage *v = &l->vantages[index];
+    struct dp_clock_line line = {0};
+    const struct vantage *from = NULL;
+    for (size_t i = index; i-- > 0 && !line.two_sided;) {
+        const struct dp_clock_pair *pair = &l->clocks[i * l->vantage_count + index];
+        if (pair->samples == 0)
+            continue;
+        struct dp_clock_line candidate;
+        int code = dp_clock_fit(pair, l->reference_ns + (int64_t)l->vantages[i].offset_ns, &candidate);
+        if (code)
+            return code;
+        if (!from || candidate.two_sided) {
+            from = &l->vantages[i];
+            line = candidate;
+        }
+    }
+    if (from && (line.two_sided || !v->has_hint)) {
+        v->offset_ns = from->offset_ns + line.offset_ns;
+        v->skew = from->skew + line.skew;
+        v->error_ns = line.error_ns < 0 || from->error_ns < 0 ? -1 : from->error_ns + (int64_t)line.error_ns;
+    } else if (v->has_hint) {
+        v->offset_ns = (double)v->hint_ns;
+        v->skew = 0;
+        v->error_ns = v->hint_error_ns;
+    } else {
+        v->offset_ns = l->vantages[index - 1].offset_ns;
+        v->skew = l->vantages[index - 1].skew;
+        v->error_ns = -1;
+    }
+    return DP_OK;
+}
+
+static int fit_clocks(struct dp_locate *l)
+{
+    l->reference_ns = l->vantages[0].any ? l->vantages[0].first_ns : 0;
+    for (size_t i = 1; i < l->vantage_count && !l->no_clock_correction; i++) {
+        int code = fit_clock(l, i);
+        if (code)
+            return code;
+    }
+    l->clocks_ready = true;
+    return DP_OK;
+}
+
+/* Everything up to this reference time has been fed at every vantage point, less the horizon. */
+static int64_t settle_limit(const struct dp_locate *l)
+{
+    int64_t limit = INT64_MAX;
+    for (size_t i = 0; i < l->vantage_count; i++) {
+        int64_t upto = l->vantages[i].advanced_ns;
+        if (upto == INT64_MAX)
+            continue;
+        if (upto == INT64_MIN)
+            return INT64_MIN;
+        int64_t t = to_reference(l, (uint32_t)i, upto);
+        if (t < limit)
+            limit = t;
+    }
+    return limit == INT64_MAX ? limit : limit - HORIZON_NS;
+}
+
+static int sweep(struct dp_locate *l, bool final)
+{
+    int code = custody_sample(l, final ? INT64_MAX : settle_limit(l));
+    if (code == DP_OK)
+        code = fit_clocks(l);
+    if (code)
+        return code;
+    int64_t limit = final ? INT64_MAX : settle_limit(l); /* by the fitted clocks */
+    if (limit != INT64_MIN)
+        code = custody_sweep(l, limit);
+    l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
+    return code;
+}
+
+/* ---- what the caller sees ---- */
+
+int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch *batch)
+{
+    if (vantage >= l->vantage_count)
+        return DP_ERR_RANGE;
+    struct vantage *v = &l->vantages[vantage];
+    for (size_t i = 0; i < batch->flow_count; i++) {
+        int code = flow_define(l, vantage, &batch->flows[i]);
+        if (code)
+            return code;
+    }
+    for (size_t i = 0; i < batch->digest_count; i++) {
+        const struct dp_digest *d = &batch->digests[i];
+        int code = file_observation(l, vantage, d);
+        if (code)
+            return code;
+        if (!v->any || d->ts_ns < v->first_ns)
+            v->first_ns = d->ts_ns;
+        if (!v->any || d->ts_ns > v->last_ns)
+            v->last_ns = d->ts_ns;
+        v->any = true;
+        v->packets++;
+    }
+    for (size_t i = 0; i < batch->note_count; i++)
+        take_note(l, vantage, &batch->notes[i]);
+    for (size_t i = 0; i < batch->gap_count; i++) {
+        int code = dp_grow(&v->gaps, &v->gap_room, v->gap_count + 1, sizeof *v->gaps);
+        if (code)
+            return code;
+        v->gaps[v->gap_count++] = batch->gaps[i];
+    }
+    if (v->any && v->advanced_ns < v->last_ns)
+        v->advanced_ns = v->last_ns;
+    return l->pending >= l->next_sweep_at ? sweep(l, false) : DP_OK;
+}
+
+void dp_locate_window(struct dp_locate *l, uint32_t vantage, int64_t start_ns, int64_t end_ns)
+{
+    if (vantage >= l->vantage_count || end_ns < start_ns)
+        return;
+    l->vantages[vantage].has_window = true;
+    l->vantages[vantage].start_ns = start_ns;
+    l->vantages[vantage].end_ns = end_ns;
+}
+
+void dp_locate_advance(struct dp_locate *l, uint32_t vantage, int64_t ts_ns)
+{
+    if (vantage < l->vantage_count && ts_ns > l->vantages[vantage].advanced_ns)
+        l->vantages[vantage].advanced_ns = ts_ns;
+}
+
+void dp_locate_capture_dropped(struct dp_locate *l, uint32_t vantage, uint64_t dropped)
+{
+    if (vantage >= l->vantage_count)
+        return;
+    l->vantages[vantage].has_dropped = true;
+    l->vantages[vantage].dropped = dropped;
+}
+
+void dp_locate_clock_hint(struct dp_locate *l, uint32_t vantage, int64_t offset_ns, int64_t error_ns)
+{
+    if (vantage >= l->vantage_count)
+        return;
+    l->vantages[vantage].has_hint = true;
+    l->vantages[vantage].hint_ns = offset_ns;
+    l->vantages[vantage].hint_error_ns = error_ns;
+}
+
+void dp_locate_progress(const struct dp_locate *l, struct dp_locate_progress *ret_progress)
+{
+    struct dp_locate_progress progress = {0};
+    for (size_t i = 0; i < l->vantage_count; i++)
+        progress.packets[i] = l->vantages[i].packets;
+    for (size_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++) {
+            progress.lost_packets += l->segments[i].side[d].lost_packets;
+            progress.lost_bytes += l->segments[i].side[d].lost_bytes;
+        }
+    *ret_progress = progress;
+}
+
+int dp_locate_settle(struct dp_locate *l)
+{
+    return sweep(l, false);
+}
+
+int dp_locate_finish(struct dp_locate *l, struct dp_report **ret_report)
+{
+    int code = sweep(l, true);
+    return code ? code : report_build(l, ret_report);
+}

@@ -1,0 +1,326 @@
+/* Turns the engine's books into the report. */
+#include "collector/locate/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/locate/engine.h"
+
+static const char *const code_names[] = {"clean",  "loss",     "reset",   "refused",
+                                         "stall",  "rejected", "rewrite", "inconclusive"};
+static const char *const pattern_names[] = {NULL, "handshake", "size", "flows", "all", "burst", "rate", "random"};
+
+const char *dp_code_name(enum dp_code code)
+{
+    return (unsigned)code < sizeof code_names / sizeof code_names[0] ? code_names[code] : "inconclusive";
+}
+
+const char *dp_pattern_name(enum dp_pattern pattern)
+{
+    return (unsigned)pattern < sizeof pattern_names / sizeof pattern_names[0] ? pattern_names[pattern] : NULL;
+}
+
+const char *dp_direction_name(enum dp_direction direction)
+{
+    return direction == DP_FORWARD ? "forward" : "reverse";
+}
+
+int dp_report_exit_code(const struct dp_report *report)
+{
+    return report->verdict == DP_CODE_CLEAN ? 0 : report->verdict == DP_CODE_INCONCLUSIVE ? 3 : 1;
+}
+
+void dp_report_free(struct dp_report *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; r->vantages && i < r->vantage_count; i++)
+        free(r->vantages[i].name);
+    for (size_t i = 0; r->flows && i < r->flow_count; i++)
+        free(r->flows[i].seen_as);
+    for (size_t i = 0; r->findings && i < r->finding_count; i++) {
+        free(r->findings[i].flows);
+        free(r->findings[i].smtp_reply);
+        free(r->findings[i].summary);
+        free(r->findings[i].next_step);
+        free(r->findings[i].packets);
+    }
+    free(r->vantages);
+    free(r->segments);
+    free(r->flows);
+    free(r->findings);
+    free(r->verdict_summary);
+    free(r->verdict_next_step);
+    free(r);
+}
+
+/* ---- what is known only at the end ---- */
+
+static void drop_loss(struct dp_locate *l, uint32_t segment, enum dp_direction d, size_t index, bool unknown)
+{
+    struct side *s = &l->segments[segment].side[d];
+    struct loss_event *e = &s->losses[index];
+    struct course *c = &l->flows[e->flow]->half[e->half].course[segment];
+    s->lost_packets--;
+    s->lost_bytes -= e->lost_bytes;
+    s->unknown_packets += unknown;
+    c->lost--;
+    c->lost_bytes -= e->lost_bytes;
+    if (c->lost == 0)
+        c->first_loss_ns = c->last_loss_ns = 0;
+    int64_t slice = s->slice_width ? (e->t_ns - s->slice_origin) / s->slice_width : -1;
+    if (slice >= 0 && (size_t)slice < s->slice_count && s->slices[slice].lost)
+        s->slices[slice].lost--;
+}
+
+static uint32_t down_vantage(enum dp_direction d, uint32_t segment)
+{
+    return d == DP_FORWARD ? segment + 1 : segment;
+}
+
+/* The receiver's answers show that the flow was well although this point saw nothing of the half: it went around. */
+static bool goes_around(const struct dp_locate *l, const struct loss_event *e, uint32_t down)
+{
+    const struct half *h = &l->flows[e->flow]->half[e->half], *other = &l->flows[e->flow]->half[1 - e->half];
+    if (l->flows[e->flow]->proto != 6 || h->data[down].seen || h->control[down].seen)
+        return false;
+    bool sends_data = false;
+    for (size_t v = 0; v < l->vantage_count; v++)
+        sends_data = sends_data || h->data[v].seen;
+    if (sends_data)
+        return h->ack_count > 0 && h->acked_some;
+    return other->ack_count >= 32;
+}
+
+/* The capture at this point is known to have dropped packets just then. */
+static bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t)
+{
+    const struct vantage *v = &l->vantages[vantage];
+    for (size_t i = 0; i < v->gap_count; i++) {
+        int64_t from = to_reference(l, vantage, v->gaps[i].from_ns), to = to_reference(l, vantage, v->gaps[i].to_ns);
+        if (t >= from - 100000000LL && t <= to + 100000000LL)
+            return true;
+    }
+    return v->gap_count == 0 && v->has_dropped && v->dropped > 0;
+}
+
+/* A point that missed what was acknowledged misses other packets as well: only what TCP confirms is called lost there. */
+static bool doubtful(const struct dp_locate *l, const struct loss_event *e, uint32_t down)
+{
+    return !e->proven && l->vantages[down].missed_proven > 0;
+}
+
+static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction d)
+{
+    struct side *s = &l->segments[segment].side[d];
+    uint32_t down = down_vantage(d, segment);
+    size_t kept = 0;
+    for (size_t i = 0; i < s->loss_count; i++) {
+        const struct loss_event *e = &s->losses[i];
+        if (goes_around(l, e, down))
+            drop_loss(l, segment, d, i, false);
+        else if (capture_dropped_at(l, down, e->t_ns) || doubtful(l, e, down))
+            drop_loss(l, segment, d, i, true);
+        else
+            s->losses[kept++] = *e;
+    }
+    s->loss_count = kept;
+}
+
+static int by_event_time(const void *a, const void *b)
+{
+    const struct loss_event *x = a, *y = b;
+    if (x->t_ns != y->t_ns)
+        return x->t_ns < y->t_ns ? -1 : 1;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static void review(struct dp_locate *l)
+{
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++) {
+            review_side(l, i, (enum dp_direction)d);
+            struct side *s = &l->segments[i].side[d];
+            if (s->loss_count)
+                qsort(s->losses, s->loss_count, sizeof *s->losses, by_event_time);
+        }
+    for (size_t i = 0; i < l->flow_count; i++)
+        for (int half = 0; half < 2; half++)
+            for (size_t v = 0; v < l->vantage_count; v++) {
+                const struct half *h = &l->flows[i]->half[half];
+                if (h->data[v].seen || h->control[v].seen) /* else it went around */
+                    l->vantages[v].missed += h->missed[v];
+            }
+}
+
+/* ---- building ---- */
+
+static int build_vantages(struct dp_locate *l, struct dp_report *r)
+{
+    r->vantages = calloc(l->vantage_count, sizeof *r->vantages);
+    if (!r->vantages)
+        return DP_ERR_NOMEM;
+    r->vantage_count = l->vantage_count;
+    for (size_t i = 0; i < l->vantage_count; i++) {
+        const struct vantage *v = &l->vantages[i];
+        uint64_t dropped = v->dropped, in_gaps = 0;
+        for (size_t g = 0; g < v->gap_count; g++)
+            in_gaps += v->gaps[g].packets ? v->gaps[g].packets : 1;
+        if (in_gaps > dropped)
+            dropped = in_gaps;
+        r->vantages[i] = (struct dp_vantage_report){.packets = v->packets,
+                                                    .matched = v->matched,
+                                                    .missed = v->missed,
+                                                    .has_capture_dropped = v->has_dropped || v->gap_count,
+                                                    .capture_dropped = dropped,
+                                                    .clock_offset_ns = (int64_t)v->offset_ns,
+                                                    .clock_skew_ppm = v->skew * 1e6,
+                                                    .clock_error_ns = v->error_ns};
+        r->vantages[i].name = strdup(v->name);
+        if (!r->vantages[i].name)
+            return DP_ERR_NOMEM;
+    }
+    return DP_OK;
+}
+
+static int by_delay(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static struct dp_delay_report delay_report(struct side *s)
+{
+    struct dp_delay_report d = {.known = s->delay_count > 0};
+    if (!d.known)
+        return d;
+    size_t n = s->delay_count < DELAY_SAMPLES ? (size_t)s->delay_count : DELAY_SAMPLES;
+    qsort(s->delays, n, sizeof *s->delays, by_delay);
+    d.min = s->delay_min;
+    d.max = s->delay_max;
+    d.p50 = s->delays[n / 2];
+    d.p99 = s->delays[n - 1 - n / 100];
+    return d;
+}
+
+static bool same_host(const char *a, const char *b)
+{
+    size_t x = strcspn(a, "/"), y = strcspn(b, "/");
+    return x == y && memcmp(a, b, x) == 0;
+}
+
+static int build_segments(struct dp_locate *l, struct dp_report *r)
+{
+    r->segments = calloc(l->vantage_count, sizeof *r->segments);
+    if (!r->segments)
+        return DP_ERR_NOMEM;
+    r->segment_count = l->segment_count;
+    for (uint32_t i = 0; i < l->segment_count; i++) {
+        struct dp_segment_report *to = &r->segments[i];
+        to->from = i;
+        to->to = i + 1;
+        to->host = same_host(l->vantages[i].name, l->vantages[i + 1].name);
+        for (int d = 0; d < 2; d++) {
+            struct side *s = &l->segments[i].side[d];
+            to->side[d] = (struct dp_segment_side){.packets = s->packets,
+                                                   .bytes = s->bytes,
+                                                   .lost_packets = s->lost_packets,
+                                                   .lost_bytes = s->lost_bytes,
+                                                   .unknown_packets = s->unknown_packets,
+                                                   .duplicated_packets = s->duplicated,
+                                                   .reordered_packets = s->reordered,
+                                                   .delay = delay_report(s)};
+        }
+    }
+    return DP_OK;
+}
+
+static bool is_port(const struct flow *f, uint16_t a, uint16_t b)
+{
+    return f->endpoints.server_port == a || f->endpoints.server_port == b || f->endpoints.client_port == a;
+}
+
+static const char *app_name(const struct flow *f)
+{
+    if (f->proto == 17)
+        return is_port(f, 53, 53) ? "dns" : "udp";
+    if (f->proto == 1 || f->proto == 58)
+        return "icmp";
+    if (f->proto != 6)
+        return "ip";
+    if (is_port(f, 25, 587) || is_port(f, 2525, 2525))
+        return "smtp";
+    if (is_port(f, 465, 465))
+        return "smtps";
+    return is_port(f, 80, 8080) ? "http" : is_port(f, 443, 8443) ? "https" : "tcp";
+}
+
+static bool same_endpoints(const struct dp_endpoints *a, const struct dp_endpoints *b)
+{
+    return a->client_port == b->client_port && a->server_port == b->server_port &&
+           dp_addr_equal(&a->client, &b->client) && dp_addr_equal(&a->server, &b->server);
+}
+
+/* Addresses as at the first vantage point of the path that saw the flow; elsewhere only where they differ. */
+static int build_flow(const struct dp_locate *l, const struct flow *f, struct dp_flow_report *to)
+{
+    to->id = f->id + 1;
+    to->proto = f->proto;
+    to->endpoints = f->endpoints;
+    (void)snprintf(to->app, sizeof to->app, "%s", app_name(f));
+    for (size_t s = 0; s < l->segment_count; s++)
+        for (int half = 0; half < 2; half++) {
+            to->lost_packets += f->half[half].course[s].lost;
+            to->lost_bytes += f->half[half].course[s].lost_bytes;
+        }
+    size_t first = 0;
+    while (first + 1 < l->vantage_count && !f->seen_at[first])
+        first++;
+    if (f->seen_at[first])
+        to->endpoints = f->seen_as[first];
+    to->seen_as = calloc(l->vantage_count, sizeof *to->seen_as);
+    if (!to->seen_as)
+        return DP_ERR_NOMEM;
+    for (size_t v = first + 1; v < l->vantage_count; v++)
+        if (f->seen_at[v] && !same_endpoints(&f->seen_as[v], &to->endpoints))
+            to->seen_as[to->seen_as_count++] = (struct dp_seen_as){(uint32_t)v, f->seen_as[v]};
+    return DP_OK;
+}
+
+static int build_flows(struct dp_locate *l, struct dp_report *r)
+{
+    r->flows = calloc(l->flow_count + 1, sizeof *r->flows);
+    if (!r->flows)
+        return DP_ERR_NOMEM;
+    for (size_t i = 0; i < l->flow_count; i++) {
+        r->flow_count++;
+        int code = build_flow(l, l->flows[i], &r->flows[i]);
+        if (code)
+            return code;
+    }
+    return DP_OK;
+}
+
+int report_build(struct dp_locate *l, struct dp_report **ret_report)
+{
+    struct dp_report *r = calloc(1, sizeof *r);
+    if (!r)
+        return DP_ERR_NOMEM;
+    r->verdict_finding = -1;
+    r->reference_ns = l->reference_ns;
+    review(l);
+    int code = build_vantages(l, r);
+    if (code == DP_OK)
+        code = build_segments(l, r);
+    if (code == DP_OK)
+        code = build_flows(l, r);
+    if (code == DP_OK)
+        code = findings_draw(l, r);
+    if (code) {
+        dp_report_free(r);
+        return code;
+    }
+    *ret_report = r;
+    return DP_OK;
+}
