@@ -88,7 +88,9 @@ static void fill(const struct dp_digester *digester, const struct dp_packet *pac
     digest->sack_count = packet->sack_count;
     memcpy(digest->sack, packet->sack, sizeof digest->sack);
     bool icmp = packet->proto == 1 || packet->proto == 58;
-    digest->app = icmp ? (uint16_t)(packet->icmp_type << 8 | packet->icmp_code) : 0;
+    digest->app = 0;
+    if (icmp)
+        digest->app = (uint16_t)(packet->icmp_type << 8 | packet->icmp_code);
 }
 
 /* Reads the replies of a server's packet; those that refuse become notes. */
