@@ -23,7 +23,9 @@ struct dp_spool_stream_info {
 };
 
 /* Opens the spool directory (made with mode 0700), reads what an earlier run left, cuts a torn tail off each file.
- * max_bytes bounds the whole. epoch: this start's. DP_ERR_IO, DP_ERR_DENIED. */
+ * max_bytes bounds the whole. epoch: this start's. Streams of earlier epochs count as closed. A stream that can't be
+ * read is renamed to "damaged-..." and diag's text is a warning then, also with 0.
+ * DP_ERR_IO, DP_ERR_DENIED (also: another agent uses it). */
 int dp_spool_open(const char *directory, uint64_t epoch, uint64_t max_bytes, struct dp_spool **ret_spool,
                   struct dp_diag *diag) DP_MUST_CHECK;
 void dp_spool_close(struct dp_spool *spool);
@@ -37,10 +39,11 @@ int dp_spool_stream(struct dp_spool *spool, uint32_t kind, const char *capture_i
 int dp_spool_append(struct dp_spool *spool, uint64_t stream, uint32_t records, const uint8_t *payload, size_t len,
                     uint64_t *ret_number) DP_MUST_CHECK;
 
-/* No more batches come in this stream. */
+/* No more batches come in this stream. What it holds is synced. DP_ERR_NOT_FOUND, DP_ERR_IO, DP_ERR_FULL. */
 int dp_spool_end(struct dp_spool *spool, uint64_t stream) DP_MUST_CHECK;
 
-/* Whether enough is unsynced (bytes >= 512 KiB or age >= 1 s at now_ms, monotonic) that dp_spool_sync is due. */
+/* After a sync that failed, the spool takes and gives no more (DP_ERR_IO): what the disk holds is not known any more.
+ * Whether enough is unsynced (bytes >= 512 KiB or age >= 1 s at now_ms, monotonic) that dp_spool_sync is due. */
 bool dp_spool_sync_due(const struct dp_spool *spool, uint64_t now_ms);
 int dp_spool_sync(struct dp_spool *spool) DP_MUST_CHECK;
 
