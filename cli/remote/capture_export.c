@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ static int write_merged(struct export *export)
             "no agent sent packets of capture %s; 'droppoint agent list' shows which are connected. "
             "Agents keep packets only for a while, as their ring_bytes allows",
             export->capture_id);
-    int rc = dp_export_merge(export->files, export->out, export->force, &packets, &export->diag);
+    int rc = dp_export_merge(export->files, export->document, export->out, &packets, &export->diag);
     if (rc)
         return dp_trouble("%s", dp_reason(&export->diag, rc));
     char count[DP_COUNT_TEXT];
@@ -159,6 +160,20 @@ static int run_export(struct export *export)
     return exit_code;
 }
 
+/* Takes the name, so that nobody else's file of that name is written over. */
+static int claim(const char *out, struct dp_diag *diag)
+{
+    int fd = open(out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        (void)close(fd);
+        return 0;
+    }
+    if (errno == EEXIST)
+        return dp_fail(diag, DP_ERR_EXISTS,
+                       "%s exists already; give another name, or --force to write over it", out);
+    return dp_fail(diag, DP_ERR_IO, "%s can't be written: %s", out, strerror(errno));
+}
+
 int dp_capture_export_command(const struct dp_command *command, int argc, char **argv)
 {
     struct export export = {.out = NULL};
@@ -177,10 +192,17 @@ int dp_capture_export_command(const struct dp_command *command, int argc, char *
     if (!export.out)
         return dp_usage_error(DP_CAPTURE_GROUP, command,
                               "--merge is missing: the file to write the packets to");
-    if (!export.force && !access(export.out, F_OK))
-        return dp_trouble("%s exists already; give another name, or --force to write over it", export.out);
-    int rc = dp_session_open(&export.options, &export.session, &export.diag);
+    /* Before anything travels, so that an hour's download does not end in a wrong name. */
+    int rc = export.force ? 0 : claim(export.out, &export.diag);
     if (rc)
-        return dp_trouble("%s", dp_reason(&export.diag, rc));
-    return run_export(&export);
+        return dp_trouble("%s", export.diag.text);
+    int exit_code;
+    rc = dp_session_open(&export.options, &export.session, &export.diag);
+    if (rc)
+        exit_code = dp_trouble("%s", dp_reason(&export.diag, rc));
+    else
+        exit_code = run_export(&export);
+    if (!export.force && (exit_code == DP_EXIT_TROUBLE || exit_code == DP_EXIT_INTERRUPTED))
+        (void)unlink(export.out);
+    return exit_code;
 }

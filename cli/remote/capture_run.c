@@ -12,6 +12,7 @@
 #define MOST_VANTAGES 64
 #define TICK_MS 250
 #define RECONNECT_MS 15000
+#define ASK_AGAIN_MS 500
 /* The collector reports at least once a second; this long without a word it is in trouble. */
 #define SILENCE_MS 60000
 
@@ -195,8 +196,33 @@ static int leave(const struct run *run)
     return DP_EXIT_INTERRUPTED;
 }
 
-/* The collector was lost in mid-run: waits for it for a while, and takes the verdict where it has one by
- * then. */
+static int fetch_verdict(struct run *run, struct dp_diag *diag)
+{
+    Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
+    Droppoint__CaptureShow show = DROPPOINT__CAPTURE_SHOW__INIT;
+    show.capture_id = run->capture_id;
+    envelope.body_case = DROPPOINT__ENVELOPE__BODY_CAPTURE_SHOW;
+    envelope.capture_show = &show;
+    return dp_session_ask(run->session, &envelope, take_document, run, diag);
+}
+
+/* Waits for the collector, and for the verdict that it may draw from what the agents' spools bring it. */
+static int await_verdict(struct run *run, struct dp_diag *diag)
+{
+    uint64_t deadline = now_ms() + RECONNECT_MS;
+    int rc;
+    do {
+        uint64_t now = now_ms();
+        rc = dp_session_wait(run->session, now < deadline ? deadline - now : 1, diag);
+        if (!rc)
+            rc = fetch_verdict(run, diag);
+        if (!rc || rc == DP_ERR_END || rc == DP_ERR_DENIED)
+            return rc;
+    } while (now_ms() < deadline && (rc = dp_session_pause(run->session, ASK_AGAIN_MS)) == 0);
+    return rc ? rc : DP_ERR_TIMEOUT;
+}
+
+/* The collector was lost in mid-run. */
 static int recover(struct run *run, const struct dp_diag *why)
 {
     dp_live_clear(&run->live);
@@ -207,23 +233,15 @@ static int recover(struct run *run, const struct dp_diag *why)
             run->capture_id);
     struct dp_diag diag = {""};
     run->recovering = true;
-    int rc = dp_session_wait(run->session, RECONNECT_MS, &diag);
-    if (!rc) {
-        Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
-        Droppoint__CaptureShow show = DROPPOINT__CAPTURE_SHOW__INIT;
-        show.capture_id = run->capture_id;
-        envelope.body_case = DROPPOINT__ENVELOPE__BODY_CAPTURE_SHOW;
-        envelope.capture_show = &show;
-        dp_session_set_timeout(run->session, run->options.timeout_ms);
-        rc = dp_session_ask(run->session, &envelope, take_document, run, &diag);
-    }
+    dp_session_set_timeout(run->session, run->options.timeout_ms);
+    int rc = await_verdict(run, &diag);
     if (rc == DP_ERR_END)
         return leave(run);
     if (!rc)
         return run->exit_code;
     return dp_trouble(
-        "no verdict yet: %s. What the agents captured is in their spools and goes to the collector once "
-        "it is back; then:\n  droppoint capture show %s",
+        "no verdict yet: %s. What the agents captured is in their spools and goes to the collector "
+        "once it is back; then: droppoint capture show %s",
         dp_reason(&diag, rc), run->capture_id);
 }
 

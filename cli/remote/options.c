@@ -19,7 +19,6 @@ static const char common_help[] =
     "                               /var/lib/droppoint/collector.pub, then "
     "~/.config/droppoint/collector.pub)\n"
     "  --timeout TIME               how long to wait for an answer (default 10s)\n"
-    "  --json                       print one JSON document\n"
     "  --help                       this text\n";
 
 int dp_duration_parse(const char *text, uint64_t *ret_ms)
@@ -175,13 +174,20 @@ size_t dp_remote_options_table(struct dp_remote_options *options, struct dp_opti
     return DP_REMOTE_OPTIONS;
 }
 
+bool dp_command_has_json(const struct dp_command *command)
+{
+    return strstr(command->synopsis, "--json") != NULL;
+}
+
 static void print_help(const char *group, const struct dp_command *command)
 {
     printf("Usage: droppoint %s %s%s%s\n\n%s\n\n", group, command->name, command->synopsis[0] ? " " : "",
            command->synopsis, command->about);
     if (command->options)
         printf("Options:\n%s\n", command->options);
-    printf("%s\nExamples:\n%s", common_help, command->examples);
+    printf("%s%s\nExamples:\n%s", common_help,
+           dp_command_has_json(command) ? "  --json                       print one JSON document\n" : "",
+           command->examples);
 }
 
 static void print_list(FILE *out, const char *group, const struct dp_command *commands, size_t count)

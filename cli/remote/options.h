@@ -72,6 +72,9 @@ struct dp_command {
                char **argv); /* argv[0] is the subcommand's name */
 };
 
+/* Whether it prints a document where --json asks for it, as its synopsis says. */
+bool dp_command_has_json(const struct dp_command *command);
+
 /* Finds the subcommand in argv[1] and runs it; answers --help and wrong words. Returns the exit code. */
 int dp_commands_run(const char *group, const struct dp_command *commands, size_t count, int argc,
                     char **argv);

@@ -27,7 +27,7 @@ struct dp_session {
 
     /* the running request, or waiting for the session */
     uint64_t request;
-    bool waiting, asking;
+    bool waiting, asking, pausing;
     bool finished;
     dp_take_fn take;
     void *context;
@@ -64,6 +64,10 @@ static void on_timer(uv_timer_t *timer)
 {
     struct dp_session *session = timer->data;
     char time[32];
+    if (session->pausing) {
+        finish(session, 0);
+        return;
+    }
     dp_duration_text(session->timeout_ms, time, sizeof time);
     if (session->asking) {
         finish(session,
@@ -190,7 +194,7 @@ static int run_until_finished(struct dp_session *session)
     while (!session->finished)
         (void)uv_run(&session->loop, UV_RUN_ONCE);
     (void)uv_timer_stop(&session->timer);
-    session->waiting = session->asking = false;
+    session->waiting = session->asking = session->pausing = false;
     return session->code;
 }
 
@@ -309,9 +313,17 @@ int dp_session_send(struct dp_session *session, Droppoint__Envelope *envelope)
 
 void dp_session_abort(struct dp_session *session, int code)
 {
-    if (session->finished || !(session->asking || session->waiting))
+    if (session->finished || !(session->asking || session->waiting || session->pausing))
         return;
     finish(session, dp_fail(&session->diag, code, "%s", dp_err_sentence(code)));
+}
+
+int dp_session_pause(struct dp_session *session, uint64_t ms)
+{
+    session->finished = false;
+    session->pausing = true;
+    arm(session, ms);
+    return run_until_finished(session);
 }
 
 void dp_session_set_timeout(struct dp_session *session, uint64_t timeout_ms)

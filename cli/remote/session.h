@@ -44,6 +44,9 @@ void dp_session_abort(struct dp_session *session, int code);
 /* Waits until the session stands (again) after the collector was lost. DP_ERR_TIMEOUT, DP_ERR_DENIED. */
 int dp_session_wait(struct dp_session *session, uint64_t timeout_ms, struct dp_diag *diag) DP_MUST_CHECK;
 
+/* Lets time pass while signals and heartbeats are served. 0, or what dp_session_abort says. */
+int dp_session_pause(struct dp_session *session, uint64_t ms) DP_MUST_CHECK;
+
 /* For handles of the caller's own; they must be closed before dp_session_close. */
 uv_loop_t *dp_session_loop(struct dp_session *session);
 

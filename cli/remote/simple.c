@@ -15,6 +15,8 @@ int dp_simple_parse(const char *group, const struct dp_command *command, int arg
     struct dp_diag diag = {""};
     dp_remote_options_init(options);
     size_t count = dp_remote_options_table(options, table);
+    if (!dp_command_has_json(command))
+        count--; /* --json is the last; ignoring it would surprise a script */
     for (size_t i = 0; i < more_count && i < MORE_OPTIONS; i++)
         table[count++] = more[i];
     if (dp_options_parse(argc, argv, table, count, ret_words, &diag))

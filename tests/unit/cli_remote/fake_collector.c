@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "collector/link/link.h"
+#include "common/capfile/capfile.h"
 #include "common/keys/keys.h"
 
 #define CHUNK 100000
@@ -28,6 +29,8 @@ struct server {
     char operator_z85[DP_KEY_Z85];
     uint64_t export_request, sent, taken;
     struct dp_peer *exporting;
+    uint8_t *ring; /* a pcapng file */
+    size_t ring_length;
 };
 
 static void must(bool good)
@@ -151,13 +154,12 @@ static void run_capture(struct server *server, struct dp_peer *peer, uint64_t re
 static void reply_chunk(struct server *server, const char *vantage, size_t length, bool last,
                         const char *error)
 {
-    static uint8_t data[CHUNK];
     Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
     Droppoint__ExportChunk chunk = DROPPOINT__EXPORT_CHUNK__INIT;
     chunk.capture_id = (char *)"c1";
     chunk.vantage = (char *)vantage;
     chunk.offset = error ? 0 : server->sent;
-    chunk.data.data = data;
+    chunk.data.data = error ? NULL : server->ring + server->sent;
     chunk.data.len = length;
     chunk.last = last;
     if (error) {
@@ -173,10 +175,11 @@ static void reply_chunk(struct server *server, const char *vantage, size_t lengt
 static void go_on(struct server *server)
 {
     while (server->exporting && server->sent + CHUNK <= server->taken + WINDOW) {
-        size_t length = EXPORT_BYTES - server->sent < CHUNK ? EXPORT_BYTES - server->sent : CHUNK;
+        size_t length =
+            server->ring_length - server->sent < CHUNK ? server->ring_length - server->sent : CHUNK;
         reply_chunk(server, "mx1/eth0", length, false, NULL);
         server->sent += length;
-        if (server->sent < EXPORT_BYTES)
+        if (server->sent < server->ring_length)
             continue;
         reply_chunk(server, "mx1/eth0", 0, true, NULL);
         reply_chunk(server, "lb1/eth0", 0, true, "the ring holds nothing of this capture any more");
@@ -185,11 +188,47 @@ static void go_on(struct server *server)
     }
 }
 
-static void start_export(struct server *server, struct dp_peer *peer, uint64_t request)
+/* UDP packets over Ethernet, one each millisecond. */
+static void make_ring(const struct fake_collector *fake, struct server *server)
+{
+    static const uint8_t head[42] = {
+        [12] = 8,   [14] = 0x45, [16] = 5, [22] = 64, [23] = 17, [26] = 192, [28] = 2,  [29] = 1,
+        [30] = 192, [32] = 2,    [33] = 2, [35] = 53, [37] = 99, [38] = 4,   [39] = 236};
+    uint8_t frame[14 + 0x500] = {0};
+    char path[128];
+    struct dp_capwriter *writer = NULL;
+    struct dp_diag diag;
+    uint32_t interface = 0;
+    memcpy(frame, head, sizeof head);
+    (void)snprintf(path, sizeof path, "%s/ring.pcapng", fake->directory);
+    must(dp_capwriter_open(path, &writer, &diag) == 0);
+    must(dp_capwriter_interface(writer, "eth0", 1, 0, &interface) == 0);
+    for (int64_t i = 0; i < EXPORT_PACKETS; i++)
+        must(dp_capwriter_packet(writer, interface, 1772370309000000000 + i * 1000000, frame, sizeof frame,
+                                 sizeof frame, NULL) == 0);
+    must(dp_capwriter_close(writer, &diag) == 0);
+    FILE *in = fopen(path, "r");
+    must(in && !fseek(in, 0, SEEK_END));
+    server->ring_length = (size_t)ftell(in);
+    rewind(in);
+    must(server->ring_length > 3 * WINDOW && (server->ring = malloc(server->ring_length)));
+    must(fread(server->ring, 1, server->ring_length, in) == server->ring_length);
+    (void)fclose(in);
+    (void)unlink(path);
+}
+
+static void start_export(struct server *server, struct dp_peer *peer, const Droppoint__Envelope *envelope)
 {
     server->exporting = peer;
-    server->export_request = request;
+    server->export_request = envelope->request;
     server->sent = server->taken = 0;
+    if (envelope->capture_export->all_flows) {
+        reply_chunk(server, "mx1/eth0", 0, true, "the agent is away");
+        reply_chunk(server, "lb1/eth0", 0, true, "the agent is away");
+        reply_result(server, peer, server->export_request, 0, "");
+        server->exporting = NULL;
+        return;
+    }
     go_on(server);
 }
 
@@ -227,7 +266,7 @@ static void on_message(void *context, struct dp_peer *peer, const Droppoint__Env
         reply_document(server, peer, request);
         break;
     case DROPPOINT__ENVELOPE__BODY_CAPTURE_EXPORT:
-        start_export(server, peer, request);
+        start_export(server, peer, envelope);
         break;
     case DROPPOINT__ENVELOPE__BODY_EXPORT_CREDIT:
         server->taken = envelope->export_credit->taken;
@@ -270,6 +309,7 @@ static void serve(const struct fake_collector *fake, int ready)
     load(fake, "collector.key", &keys);
     load(fake, "operator.key", &operator);
     memcpy(server.operator_z85, operator.public_z85, sizeof server.operator_z85);
+    make_ring(fake, &server);
     must(uv_loop_init(&loop) == 0);
     const struct dp_link_options options = {
         .bind = fake->endpoint[0] ? fake->endpoint : "tcp://127.0.0.1:*", .keys = &keys, .heartbeat_ms = 200};

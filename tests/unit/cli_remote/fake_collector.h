@@ -18,8 +18,9 @@ void fake_collector_clean(struct fake_collector *fake);
 
 /* What it does on `capture run --path ...` (the path's name): "clean" and "loss" give a verdict, "absent" has
  * a vantage point away, "cancel" waits for CaptureCancel, "never" answers nothing after a first progress,
- * "crash" exits at once, "unknown" is no path. Export of capture "c1": EXPORT_BYTES of mx1/eth0 with flow
- * control, an error of lb1/eth0. */
-#define EXPORT_BYTES (5 * 1024 * 1024 + 17)
+ * "crash" exits at once, "unknown" is no path. Export of capture "c1": a file of EXPORT_PACKETS of
+ * mx1/eth0, several windows long, with flow control, and an error of lb1/eth0; with all flows an error of
+ * both. */
+#define EXPORT_PACKETS 3000
 
 #endif

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cli/remote/remote.h"
+#include "common/capfile/capfile.h"
 #include "fake_collector.h"
 
 #define OUTPUT 8192
@@ -142,6 +143,8 @@ static void test_fingerprints_are_tidied(void **state)
     assert_int_equal(run(&output, "agent approve 3f2"), 2);
     assert_says(output.err, "not a fingerprint");
     assert_int_equal(run(&output, "agent approve lb1x"), 2);
+    assert_int_equal(run(&output, "agent approve 3f2a --json"), 2);
+    assert_says(output.err, "unknown option --json");
 }
 
 static void test_a_no_is_told(void **state)
@@ -324,6 +327,48 @@ static void test_two_sessions_of_one_operator(void **state)
     (void)unlink(in_directory("out.pcapng"));
 }
 
+static uint64_t packets_in(const char *path)
+{
+    struct dp_capfile *file = NULL;
+    struct dp_capfile_packet packet;
+    struct dp_diag diag = {""};
+    uint64_t count = 0;
+    if (dp_capfile_open(path, &file, &diag))
+        fail_msg("%s", diag.text);
+    while (dp_capfile_next(file, &packet, &diag) == 0)
+        count++;
+    dp_capfile_close(file);
+    return count;
+}
+
+static void test_export(void **state)
+{
+    (void)state;
+    struct output output;
+    char line[256], force[300], out[128];
+    (void)snprintf(out, sizeof out, "%s", in_directory("out.pcapng"));
+    (void)snprintf(line, sizeof line, "capture export c1 --merge %s", out);
+    assert_int_equal(run(&output, line), 3);
+    assert_says(output.out, "3,000 packets of 1 vantage point");
+    assert_says(output.err, "The packets of lb1/eth0 are missing: the ring holds nothing");
+    assert_int_equal(packets_in(out), EXPORT_PACKETS);
+    assert_int_equal(run(&output, line), 2);
+    assert_says(output.err, "exists already");
+    (void)snprintf(force, sizeof force, "%s --force", line);
+    assert_int_equal(truncate(out, 0), 0);
+    assert_int_equal(run(&output, force), 3);
+    assert_int_equal(packets_in(out), EXPORT_PACKETS);
+    assert_int_equal(unlink(out), 0);
+    (void)snprintf(force, sizeof force, "%s --all-flows", line);
+    assert_int_equal(run(&output, force), 2);
+    assert_says(output.err, "no agent sent packets");
+    assert_int_not_equal(access(out, F_OK), 0);
+    assert_int_equal(run(&output, "capture export c1"), 2);
+    assert_says(output.err, "--merge is missing");
+    assert_int_equal(run(&output, "capture export c1 --merge /nonexistent/x"), 2);
+    assert_says(output.err, "/nonexistent/x can't be written: No such file or directory");
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -358,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_collector_lost),
         cmocka_unit_test(test_two_sessions_of_one_operator),
+        cmocka_unit_test(test_export),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
