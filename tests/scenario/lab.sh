@@ -216,9 +216,10 @@ lab_capture_start() {
         [[ $name == tcpdump.* ]] || continue
         lab_wait_for 10 lab_listening "$name" || { cat "${LAB_LOG[$name]}" >&2; lab_die "no capture for $name"; }
     done
+    for host in "${LAB_MIDDLE[@]}"; do lab_dropped "$host" >/dev/null; done
 }
 
-# lab_capture_stop: silences the ends, lets everything settle (nflog hands over once a second), stops the captures.
+# lab_capture_stop: silences the ends (until lab_quiet off), lets everything settle (nflog hands over once a second), stops the captures.
 lab_capture_stop() {
     local name
     lab_quiet on
@@ -230,18 +231,19 @@ lab_capture_stop() {
         unset "LAB_PID[$name]"
         grep -hE '[1-9][0-9]* packets dropped by kernel' "${LAB_LOG[$name]}" | sed "s|^|lab: $name: |" >&2
     done
-    lab_quiet off
+}
+
+# lab_dropped HOST: how many packets nft dropped there since it was last asked.
+lab_dropped() {
+    local family=inet
+    [[ $1 == w* ]] && family=bridge
+    lab_in "$1" nft -j reset counter $family dpfault dropped | sed -n 's/.*"packets": *\([0-9]*\).*/\1/p'
 }
 
 # lab_truth DIR: what was dropped where, as JSON. nft's own counter stands beside it and must agree.
 lab_truth() {
-    local host family args=()
-    for host in "${LAB_MIDDLE[@]}"; do
-        family=inet
-        [[ $host == w* ]] && family=bridge
-        args+=("$host=$1/truth_$host.pcap=$(lab_in "$host" nft -j reset counter $family dpfault dropped |
-            sed -n 's/.*"packets": *\([0-9]*\).*/\1/p')")
-    done
+    local host args=()
+    for host in "${LAB_MIDDLE[@]}"; do args+=("$host=$1/truth_$host.pcap=$(lab_dropped "$host")"); done
     python3 "$LAB_TOOLS/truth.py" "${args[@]}"
 }
 

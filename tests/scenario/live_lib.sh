@@ -62,6 +62,7 @@ END
     lab_start collector collector setpriv --reuid $LIVE_USER --regid $LIVE_USER --init-groups \
         "$LIVE_BIN/droppoint-collector" --config "$LIVE/collector.yaml"
     lab_wait_for 30 live agent list || { cat "${LAB_LOG[collector]}" >&2; lab_die "the collector does not come up"; }
+    install -m 644 "$LIVE/collector/collector.pub" "$LIVE/collector.pub"
 }
 
 live_agent_start() { # HOST
@@ -71,9 +72,8 @@ live_agent_start() { # HOST
     cat >"$LIVE/$1.yaml" <<END
 name: $1
 collector: $LIVE_ENDPOINT
-collector_key: $(cat "$LIVE/collector/collector.pub")
+collector_key: $LIVE/collector.pub
 state_directory: $LIVE/$1
-policy: $LIVE/policy.yaml
 capture_program: $LIVE_BIN/droppoint-capture
 END
     lab_start "agent.$1" "$1" setpriv --reuid $LIVE_USER --regid $LIVE_USER --init-groups \
