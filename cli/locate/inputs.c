@@ -209,19 +209,19 @@ static void warn(struct input *input, const char *text)
 static void finish_input(struct dp_locate *locate, struct input *input, uint32_t vantage)
 {
     const struct dp_capfile_stats *stats = dp_capfile_stats(input->file);
-    bool known = input->begun;
-    int64_t start = input->first_ns;
-    int64_t end = input->last_ns;
+    /* The packets, also those that the filter left out, show that it ran then; only the file can say for how long it did. */
+    if (input->begun)
+        dp_locate_alive(locate, vantage, input->first_ns, input->last_ns);
     if (stats->has_start && stats->has_end &&
         stats->end_ns - stats->start_ns > 2 * (int64_t)WINDOW_MARGIN_NS) {
         int64_t claimed_start = stats->start_ns + WINDOW_MARGIN_NS;
         int64_t claimed_end = stats->end_ns - WINDOW_MARGIN_NS;
-        start = !known || claimed_start < start ? claimed_start : start;
-        end = !known || claimed_end > end ? claimed_end : end;
-        known = true;
+        if (input->begun && input->first_ns < claimed_start)
+            claimed_start = input->first_ns;
+        if (input->begun && input->last_ns > claimed_end)
+            claimed_end = input->last_ns;
+        dp_locate_window(locate, vantage, claimed_start, claimed_end);
     }
-    if (known)
-        dp_locate_window(locate, vantage, start, end);
     if (stats->has_dropped)
         dp_locate_capture_dropped(locate, vantage, stats->dropped);
     char text[400];

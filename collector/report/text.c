@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/report/clean.h"
+#include "collector/report/figures.h"
 #include "collector/report/report_out.h"
 
 #define WIDTH 110
@@ -48,57 +50,6 @@ static bool has(const json_t *object, const char *name)
     return value && !json_is_null(value);
 }
 
-/* "1,234,567" */
-#define NUMBER_TEXT 32
-static const char *grouped(json_int_t number, char text[NUMBER_TEXT])
-{
-    char digits[NUMBER_TEXT];
-    int len = snprintf(digits, sizeof digits, "%" JSON_INTEGER_FORMAT, number < 0 ? 0 : number);
-    size_t out = 0;
-    for (int i = 0; i < len && out < NUMBER_TEXT - 1; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            text[out++] = ',';
-        text[out++] = digits[i];
-    }
-    text[out] = '\0';
-    return text;
-}
-
-/* "850 ns", "12.3 us", "1.20 ms", "2.5 s" */
-static const char *duration(json_int_t ns, char text[NUMBER_TEXT])
-{
-    double value = (double)ns;
-    double size = value < 0 ? -value : value;
-    if (size < 1e3)
-        (void)snprintf(text, NUMBER_TEXT, "%.0f ns", value);
-    else if (size < 1e6)
-        (void)snprintf(text, NUMBER_TEXT, "%.1f us", value / 1e3);
-    else if (size < 1e9)
-        (void)snprintf(text, NUMBER_TEXT, "%.2f ms", value / 1e6);
-    else
-        (void)snprintf(text, NUMBER_TEXT, "%.3f s", value / 1e9);
-    return text;
-}
-
-/* A part in per cent: enough digits that a small loss is not shown as none, nor a nearly whole one as all. */
-static const char *percent(double part, char text[NUMBER_TEXT])
-{
-    double value = part * 100;
-    if (value <= 0)
-        (void)snprintf(text, NUMBER_TEXT, "0 %%");
-    else if (value < 0.001)
-        (void)snprintf(text, NUMBER_TEXT, "<0.001 %%");
-    else if (value < 1)
-        (void)snprintf(text, NUMBER_TEXT, "%.3f %%", value);
-    else if (value >= 100)
-        (void)snprintf(text, NUMBER_TEXT, "100 %%");
-    else if (value >= 99.9)
-        (void)snprintf(text, NUMBER_TEXT, ">99.9 %%");
-    else
-        (void)snprintf(text, NUMBER_TEXT, "%.1f %%", value);
-    return text;
-}
-
 /* Columns that a UTF-8 text takes, counting one for each character. */
 static int columns(const char *text, size_t len)
 {
@@ -108,7 +59,7 @@ static int columns(const char *text, size_t len)
     return count;
 }
 
-/* Prints a text as a paragraph: words only break at spaces; control characters never reach the terminal. */
+/* Prints a text as a paragraph: words only break at spaces. */
 static void paragraph(const struct page *page, int indent, const char *lead, const char *text)
 {
     int column = indent + columns(lead, strlen(lead));
@@ -116,7 +67,7 @@ static void paragraph(const struct page *page, int indent, const char *lead, con
     (void)fprintf(page->to, "%*s%s", indent, "", lead);
     bool first = true;
     while (*text) {
-        size_t len = strcspn(text, " \n");
+        size_t len = strcspn(text, " ");
         if (len > 0) {
             int width = columns(text, len);
             if (!first && column + 1 + width > WIDTH) {
@@ -126,8 +77,7 @@ static void paragraph(const struct page *page, int indent, const char *lead, con
             }
             if (!first)
                 (void)fputc(' ', page->to);
-            for (size_t i = 0; i < len; i++)
-                (void)fputc((unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i], page->to);
+            (void)fwrite(text, 1, len, page->to);
             column += width + (first ? 0 : 1);
             first = false;
         }
@@ -286,27 +236,28 @@ static void print_side(const struct page *page, const json_t *segment, const cha
 {
     const json_t *side = json_object_get(segment, direction);
     const json_t *delay = json_object_get(side, "delay_ns");
-    char entered[NUMBER_TEXT];
-    char lost[NUMBER_TEXT];
-    char part[NUMBER_TEXT];
-    char unknown[NUMBER_TEXT];
-    char p50[NUMBER_TEXT] = "-";
-    char p99[NUMBER_TEXT] = "-";
+    char entered[DP_FIGURE_TEXT];
+    char lost[DP_FIGURE_TEXT];
+    char part[DP_FIGURE_TEXT];
+    char unknown[DP_FIGURE_TEXT];
+    char p50[DP_FIGURE_TEXT] = "-";
+    char p99[DP_FIGURE_TEXT] = "-";
     json_int_t packets = number_of(side, "packets");
     json_int_t lost_packets = number_of(side, "lost_packets");
     if (json_is_object(delay)) {
-        (void)duration(number_of(delay, "p50"), p50);
-        (void)duration(number_of(delay, "p99"), p99);
+        (void)dp_figure_duration(number_of(delay, "p50"), p50);
+        (void)dp_figure_duration(number_of(delay, "p99"), p99);
     }
-    (void)fprintf(page->to, "%-8s%11s", direction, grouped(packets, entered));
+    (void)fprintf(page->to, "%-8s%11s", direction, dp_figure_count(packets, entered));
     const json_t *finding = finding_in(page, segment, direction);
     if (lost_packets > 0 || finding)
         tone(page, TONE_BAD);
-    (void)fprintf(page->to, "%10s%9s", grouped(lost_packets, lost),
-                  percent(packets > 0 ? (double)lost_packets / (double)packets : 0, part));
+    (void)fprintf(page->to, "%10s%9s", dp_figure_count(lost_packets, lost),
+                  dp_figure_percent(packets > 0 ? (double)lost_packets / (double)packets : 0, part));
     if (lost_packets > 0 || finding)
         tone(page, TONE_PLAIN);
-    (void)fprintf(page->to, "%9s%10s%10s", grouped(number_of(side, "unknown_packets"), unknown), p50, p99);
+    (void)fprintf(page->to, "%9s%11s%11s", dp_figure_count(number_of(side, "unknown_packets"), unknown), p50,
+                  p99);
     if (finding) {
         tone(page, TONE_BAD);
         (void)fprintf(page->to, "  <- %s", text_of(finding, "code"));
@@ -335,8 +286,8 @@ static void print_path(const struct page *page)
     const json_t *vantages = json_object_get(page->document, "vantages");
     const json_t *segments = json_object_get(page->document, "segments");
     heading(page, "Path");
-    (void)fprintf(page->to, "%-9s%-8s%11s%10s%9s%9s%10s%10s\n", "", "", "entered", "lost", "part", "unknown",
-                  "delay p50", "p99");
+    (void)fprintf(page->to, "%-10s%-8s%11s%10s%9s%9s%11s%11s\n", "", "", "entered", "lost", "share",
+                  "unknown", "delay p50", "p99");
     print_outer(page, "from", "before");
     size_t i;
     const json_t *vantage;
@@ -350,9 +301,9 @@ static void print_path(const struct page *page)
         const json_t *segment = json_array_get(segments, i);
         if (!segment)
             continue;
-        (void)fprintf(page->to, "   | %-4s", text_of(segment, "kind"));
+        (void)fprintf(page->to, "   | %-5s", text_of(segment, "kind"));
         print_side(page, segment, "forward");
-        (void)fprintf(page->to, "   | %-4s", "");
+        (void)fprintf(page->to, "   | %-5s", "");
         print_side(page, segment, "reverse");
     }
     print_outer(page, "to", "beyond");
@@ -383,9 +334,9 @@ static void print_flow(const struct page *page, json_int_t id)
 
 static void print_finding(const struct page *page, size_t number, const json_t *finding)
 {
-    char packets[NUMBER_TEXT];
-    char bytes[NUMBER_TEXT];
-    char share[NUMBER_TEXT];
+    char packets[DP_FIGURE_TEXT];
+    char bytes[DP_FIGURE_TEXT];
+    char share[DP_FIGURE_TEXT];
     (void)fprintf(page->to, "  %zu. ", number + 1);
     tone(page, TONE_BOLD);
     (void)fprintf(page->to, "%s ", text_of(finding, "code"));
@@ -394,10 +345,11 @@ static void print_finding(const struct page *page, size_t number, const json_t *
     tone(page, TONE_PLAIN);
     (void)fputs("\n     ", page->to);
     if (number_of(finding, "lost_packets") > 0)
-        (void)fprintf(page->to, "%s packets (%s payload bytes) lost, %s of what entered; ",
-                      grouped(number_of(finding, "lost_packets"), packets),
-                      grouped(number_of(finding, "lost_bytes"), bytes),
-                      percent(real_of(finding, "share"), share));
+        (void)fprintf(page->to, "%s packet%s (%s payload bytes) lost, %s of what entered; ",
+                      dp_figure_count(number_of(finding, "lost_packets"), packets),
+                      number_of(finding, "lost_packets") == 1 ? "" : "s",
+                      dp_figure_count(number_of(finding, "lost_bytes"), bytes),
+                      dp_figure_percent(real_of(finding, "share"), share));
     (void)fprintf(page->to, "confidence %.3g\n", real_of(finding, "confidence"));
     if (has(finding, "first_at"))
         (void)fprintf(page->to, "     from %s to %s\n", text_of(finding, "first_at"),
@@ -438,23 +390,24 @@ static void print_findings(const struct page *page)
 
 static void print_vantage(const struct page *page, const json_t *vantage, int width)
 {
-    char packets[NUMBER_TEXT];
-    char matched[NUMBER_TEXT];
-    char missed[NUMBER_TEXT];
-    char dropped[NUMBER_TEXT] = "not known";
-    char offset[NUMBER_TEXT];
-    char error[NUMBER_TEXT] = "not known";
+    char packets[DP_FIGURE_TEXT];
+    char matched[DP_FIGURE_TEXT];
+    char missed[DP_FIGURE_TEXT];
+    char dropped[DP_FIGURE_TEXT] = "not known";
+    char offset[DP_FIGURE_TEXT];
+    char error[DP_FIGURE_TEXT] = "not known";
     if (has(vantage, "capture_dropped"))
-        (void)grouped(number_of(vantage, "capture_dropped"), dropped);
+        (void)dp_figure_count(number_of(vantage, "capture_dropped"), dropped);
     if (has(vantage, "clock_error_ns"))
-        (void)duration(number_of(vantage, "clock_error_ns"), error);
+        (void)dp_figure_duration(number_of(vantage, "clock_error_ns"), error);
     (void)fputs("  ", page->to);
     padded(page, text_of(vantage, "name"), width);
-    (void)fprintf(
-        page->to, "%12s%12s%10s%15s%14s%12s%9.3g ppm\n", grouped(number_of(vantage, "packets"), packets),
-        grouped(number_of(vantage, "matched"), matched), grouped(number_of(vantage, "missed"), missed),
-        dropped, duration(number_of(vantage, "clock_offset_ns"), offset), error,
-        real_of(vantage, "clock_skew_ppm"));
+    (void)fprintf(page->to, "%12s%12s%10s%15s%14s%12s%9.3g ppm\n",
+                  dp_figure_count(number_of(vantage, "packets"), packets),
+                  dp_figure_count(number_of(vantage, "matched"), matched),
+                  dp_figure_count(number_of(vantage, "missed"), missed), dropped,
+                  dp_figure_duration(number_of(vantage, "clock_offset_ns"), offset), error,
+                  real_of(vantage, "clock_skew_ppm"));
 }
 
 static void print_vantages(const struct page *page)
@@ -481,10 +434,8 @@ static bool is_document(const json_t *document)
            json_is_string(json_object_get(json_object_get(document, "verdict"), "code"));
 }
 
-int dp_report_text(const json_t *document, bool colour, char **ret_text)
+static int write_page(const json_t *document, bool colour, char **ret_text)
 {
-    if (!is_document(document))
-        return DP_ERR_FORMAT;
     char *text = NULL;
     size_t size = 0;
     struct page page = {.to = open_memstream(&text, &size), .colour = colour, .document = document};
@@ -502,4 +453,14 @@ int dp_report_text(const json_t *document, bool colour, char **ret_text)
     }
     *ret_text = text;
     return DP_OK;
+}
+
+int dp_report_text(const json_t *document, bool colour, char **ret_text)
+{
+    if (!is_document(document))
+        return DP_ERR_FORMAT;
+    json_t *clean = json_deep_copy(document);
+    int code = clean && dp_report_clean(clean) ? write_page(clean, colour, ret_text) : DP_ERR_NOMEM;
+    json_decref(clean);
+    return code;
 }
