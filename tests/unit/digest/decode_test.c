@@ -207,6 +207,22 @@ static void test_bad_hash_length(void **state)
     assert_refused(&plain, "\"hash length\"");
 }
 
+static void test_unknown_address_family(void **state)
+{
+    (void)state;
+    struct plain plain = sound();
+    add(&plain, FLOW_DEF, "012345678901234567890123", 24); /* as long as IPv6 */
+    plain.column[FLOW_DEF][2] = 5;
+    assert_refused(&plain, "\"flow definition\"");
+    plain.column[FLOW_DEF][2] = 6;
+    uint8_t bytes[8192];
+    struct dp_batch batch = {0};
+    struct dp_diag diag;
+    assert_int_equal(decode(bytes, pack(&plain, bytes, sizeof bytes), &batch, &diag), DP_OK);
+    assert_int_equal(batch.flows[0].a.family, 6);
+    dp_batch_free(&batch);
+}
+
 static void test_numbers_too_large(void **state)
 {
     (void)state;
@@ -270,6 +286,9 @@ static void test_header(void **state)
         assert_int_equal(decode(bytes, cut, &batch, &diag), DP_ERR_FORMAT);
     bytes[len] = 0;
     assert_int_equal(decode(bytes, len + 1, &batch, &diag), DP_ERR_FORMAT);
+    /* A frame that zstd would skip without a word. */
+    memcpy(bytes + len, "\x50\x2a\x4d\x18\x01\0\0\0x", 9);
+    assert_int_equal(decode(bytes, len + 9, &batch, &diag), DP_ERR_FORMAT);
     bytes[3] = 2;
     assert_int_equal(decode(bytes, len, &batch, &diag), DP_ERR_FORMAT);
     assert_non_null(strstr(diag.text, "version 2"));
@@ -362,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_by_hand),
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_bad_hash_length),
+        cmocka_unit_test(test_unknown_address_family),
         cmocka_unit_test(test_numbers_too_large),
         cmocka_unit_test(test_columns_too_long_or_short),
         cmocka_unit_test(test_counts_that_lie),

@@ -122,6 +122,16 @@ static void test_directions_and_flows(void **state)
         assert_int_equal(d.dir, cases[i].dir);
     }
     assert_int_equal(f->batch.flow_count, 4);
+    /* Both ends on one host: only the ports tell the directions apart. */
+    for (size_t i = 0; i < 4; i++) {
+        struct frame frame = tcp(false, i % 2 ? 80 : 40000, i % 2 ? 40000 : 80, 0);
+        memcpy(frame.bytes + 16, frame.bytes + 12, 4);
+        struct frame between = tcp(false, 40000, 80, 0);
+        struct dp_digest d = digest(f, &frame);
+        assert_int_equal(d.flow, 4);
+        assert_int_equal(d.dir, i % 2);
+        assert_int_equal(digest(f, &between).flow, 0);
+    }
 }
 
 static void test_flows_of_other_protocols(void **state)

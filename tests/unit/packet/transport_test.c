@@ -59,6 +59,11 @@ static void test_sack_blocks(void **state)
     assert_int_equal(packet.sack[1][1], 1);
     decode_options("\x05\x03\x00", 3, &packet); /* not whole blocks */
     assert_int_equal(packet.sack_count, 0);
+    decode_options("\x05\x0d\0\0\0\0\0\0\0\0\0\0\0", 13, &packet); /* one and a part */
+    assert_int_equal(packet.sack_count, 0);
+    decode_options("\x01\x01\x08\x0a\0\0\0\x07\0\0\0\x05\x01\x01\x05\x0a\0\0\0\x0a\0\0\0\x14", 24, &packet);
+    assert_int_equal(packet.tsval, 7);
+    assert_int_equal(packet.sack_count, 1);
     uint8_t most[34] = {5, 34};
     memset(most + 2, 9, 32);
     decode_options(most, sizeof most, &packet);
