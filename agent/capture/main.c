@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "agent/capture/recorder.h"
 #include "agent/capture/ring_writer.h"
 #include "agent/capture/sandbox.h"
-#include "agent/capture/source.h"
+#include "agent/capture/tap.h"
 
 /* SIGTERM comes through a descriptor, so that no handler and no global is needed. The others must not end us:
  * the terminal's SIGINT is for the agent, and a write that fails says so by itself. */
@@ -76,13 +77,13 @@ static int prepare(const struct dp_pipe_config *config, struct dp_recorder_parts
 {
     int code = enter_ring_directory(config, diag);
     if (code == DP_OK)
-        code = dp_source_open(config, &parts->source, diag);
+        code = dp_tap_open(config, &parts->tap, diag);
     /* The ring's files are opened without privilege: they belong to whom the agent runs as. */
     if (code == DP_OK)
         code = dp_sandbox_drop(config->uid, config->gid, diag);
     if (code == DP_OK && config->ring_bytes)
-        code = dp_ring_writer_open(config->vantage, dp_source_link_type(parts->source),
-                                   dp_source_snaplen(parts->source), config->ring_bytes, &parts->ring, diag);
+        code = dp_ring_writer_open(config->vantage, dp_tap_link_type(parts->tap), dp_tap_snaplen(parts->tap),
+                                   config->ring_bytes, &parts->ring, diag);
     if (code == DP_OK)
         code = dp_sandbox_seal(diag);
     return code;
@@ -91,8 +92,8 @@ static int prepare(const struct dp_pipe_config *config, struct dp_recorder_parts
 static int say_ready(const struct dp_recorder_parts *parts)
 {
     struct dp_pipe_ready ready = {
-        .link_type = (uint32_t)dp_source_link_type(parts->source),
-        .snaplen = dp_source_snaplen(parts->source),
+        .link_type = (uint32_t)dp_tap_link_type(parts->tap),
+        .snaplen = dp_tap_snaplen(parts->tap),
     };
     uint8_t bytes[DP_PIPE_READY_SIZE];
     dp_pipe_ready_pack(&ready, bytes);
@@ -150,7 +151,7 @@ int main(int argc, char **argv)
     if (code == DP_OK)
         code = run(&parts, config);
     (void)!dp_ring_writer_close(parts.ring, 0, 0, 0, 0, NULL);
-    dp_source_close(parts.source);
+    dp_tap_close(parts.tap);
     dp_pipe_reader_free(parts.control);
     dp_outbox_free(parts.outbox);
     if (config)

@@ -14,11 +14,11 @@
 
 #define READ_AT_ONCE 4096
 #define COUNTS_MS 1000
-#define DRAIN_MS 4000 /* the agent waits 5 seconds for the end */
-#define QUIET_MS                                                                                             \
-    (2 * DP_SOURCE_BLOCK_MS + 50) /* the kernel has handed over a block that was open at the stop */
-#define PAST_STOP_NS 1000000      /* stamps of several CPUs may cross each other by less */
-#define EARLY_MS 1000             /* how long after the start older packets may still come */
+#define DRAIN_MS 4000                       /* the agent waits 5 seconds for the end */
+#define QUIET_MS (2 * DP_TAP_BLOCK_MS + 50) /* the kernel has handed over a block that was open at the stop  \
+                                             */
+#define PAST_STOP_NS 1000000                /* stamps of several CPUs may cross each other by less */
+#define EARLY_MS 1000                       /* how long after the start older packets may still come */
 
 enum phase {
     WAITING, /* for START; packets are thrown away */
@@ -32,7 +32,7 @@ struct dp_recorder {
     struct dp_recorder_parts parts;
     struct dp_sealer *sealer;
     enum phase phase;
-    bool source_gone, agent_gone, past_stop;
+    bool tap_gone, agent_gone, past_stop;
     struct dp_capture_counts counts;
     uint64_t dropped_before;                    /* the source's own count at the start */
     int64_t asked_ns;                           /* when drops were last asked for */
@@ -62,7 +62,7 @@ int dp_recorder_new(const struct dp_recorder_parts *parts, struct dp_recorder **
     if (!r)
         return DP_ERR_NOMEM;
     r->parts = *parts;
-    int code = dp_sealer_new(parts->config->hash_key, dp_source_link_type(parts->source), parts->outbox,
+    int code = dp_sealer_new(parts->config->hash_key, dp_tap_link_type(parts->tap), parts->outbox,
                              DP_SEAL_QUEUE, &r->sealer);
     if (code != DP_OK) {
         free(r);
@@ -126,7 +126,7 @@ static void check(struct dp_recorder *r, int code)
 static void ask_drops(struct dp_recorder *r)
 {
     int64_t now = now_ns();
-    uint64_t dropped = dp_source_dropped(r->parts.source) - r->dropped_before;
+    uint64_t dropped = dp_tap_dropped(r->parts.tap) - r->dropped_before;
     if (dropped > r->counts.kernel_dropped) {
         check(r, dp_sealer_gap(r->sealer, r->asked_ns, now, dropped - r->counts.kernel_dropped));
         r->counts.kernel_dropped = dropped;
@@ -176,10 +176,10 @@ static size_t take_packets(struct dp_recorder *r)
 {
     size_t count = 0;
     struct dp_diag diag = {""};
-    dp_source_taker taker = r->phase == WAITING ? on_waiting_packet : on_packet;
-    if (dp_source_read(r->parts.source, READ_AT_ONCE, taker, r, &count, &diag) != DP_OK) {
+    dp_tap_taker taker = r->phase == WAITING ? on_waiting_packet : on_packet;
+    if (dp_tap_read(r->parts.tap, READ_AT_ONCE, taker, r, &count, &diag) != DP_OK) {
         /* What the kernel's ring holds is still readable after the error. */
-        r->source_gone = true;
+        r->tap_gone = true;
         begin_stop(r, "interface", diag.text);
     }
     return count;
@@ -191,7 +191,7 @@ static void start(struct dp_recorder *r)
 {
     if (r->phase != WAITING)
         return;
-    r->dropped_before = dp_source_dropped(r->parts.source);
+    r->dropped_before = dp_tap_dropped(r->parts.tap);
     r->counts.started_ns = r->asked_ns = now_ns();
     r->started_ms = r->counts_ms = now_ms();
     r->phase = RUNNING;
@@ -263,6 +263,15 @@ static void send_end(struct dp_recorder *r)
         r->agent_gone = true;
 }
 
+/* So that an export finds what is a second old, and a crash costs no more. */
+static void flush_ring(struct dp_recorder *r)
+{
+    struct dp_diag diag = {""};
+    int code = r->parts.ring ? dp_ring_writer_flush(r->parts.ring, &diag) : DP_OK;
+    if (code != DP_OK)
+        end_at_once(r, "disk", dp_reason(&diag, code));
+}
+
 static void tick_running(struct dp_recorder *r, uint64_t now)
 {
     if (now - r->started_ms >= EARLY_MS)
@@ -272,6 +281,7 @@ static void tick_running(struct dp_recorder *r, uint64_t now)
         r->counts_ms = now;
         ask_drops(r);
         send_counts(r);
+        flush_ring(r);
     }
     uint32_t duration = r->parts.config->duration_ms;
     if (duration && now - r->started_ms >= duration)
@@ -317,12 +327,12 @@ static int wait_ms(const struct dp_recorder *r)
 
 static void wait_and_listen(struct dp_recorder *r, bool busy)
 {
-    bool reading = !r->source_gone && r->phase < FLUSHING;
+    bool reading = !r->tap_gone && r->phase < FLUSHING;
     struct pollfd fds[] = {
         {.fd = r->parts.control_fd, .events = POLLIN},
         {.fd = r->parts.signal_fd, .events = POLLIN},
         {.fd = DP_PIPE_OUT_FD, .events = (short)(dp_outbox_held(r->parts.outbox) ? POLLOUT : 0)},
-        {.fd = reading ? dp_source_fd(r->parts.source) : -1, .events = POLLIN},
+        {.fd = reading ? dp_tap_fd(r->parts.tap) : -1, .events = POLLIN},
     };
     if (poll(fds, sizeof fds / sizeof fds[0], busy ? 0 : wait_ms(r)) <= 0)
         return;

@@ -6,13 +6,13 @@
 #include "agent/capture/outbox.h"
 #include "agent/capture/pipe.h"
 #include "agent/capture/ring_writer.h"
-#include "agent/capture/source.h"
+#include "agent/capture/tap.h"
 
 struct dp_recorder;
 
 struct dp_recorder_parts {
     const struct dp_pipe_config *config;
-    struct dp_source *source;
+    struct dp_tap *tap;
     struct dp_ring_writer *ring; /* NULL: none; the recorder closes it */
     struct dp_outbox *outbox;
     struct dp_pipe_reader *control;

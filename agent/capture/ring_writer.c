@@ -109,6 +109,14 @@ static int rotate(struct dp_ring_writer *ring, struct dp_diag *diag)
     return code == DP_OK ? open_next(ring, diag) : failed(ring, code, &cause, diag);
 }
 
+/* The writer has no words of its own for a write that fails; errno has. */
+static int write_failed(const struct dp_ring_writer *ring, int code, struct dp_diag *diag)
+{
+    struct dp_diag cause;
+    (void)snprintf(cause.text, sizeof cause.text, "%s", errno ? strerror(errno) : dp_err_sentence(code));
+    return failed(ring, code, &cause, diag);
+}
+
 int dp_ring_writer_packet(struct dp_ring_writer *ring, int64_t ts_ns, const uint8_t *frame, size_t captured,
                           size_t wire_len, struct dp_diag *diag)
 {
@@ -120,9 +128,13 @@ int dp_ring_writer_packet(struct dp_ring_writer *ring, int64_t ts_ns, const uint
     code = dp_capwriter_packet(ring->file, ring->interface, ts_ns, frame, captured, wire_len, NULL);
     if (code == DP_OK)
         return DP_OK;
-    struct dp_diag cause;
-    (void)snprintf(cause.text, sizeof cause.text, "%s", errno ? strerror(errno) : dp_err_sentence(code));
-    return failed(ring, code, &cause, diag);
+    return write_failed(ring, code, diag);
+}
+
+int dp_ring_writer_flush(struct dp_ring_writer *ring, struct dp_diag *diag)
+{
+    int code = dp_capwriter_flush(ring->file);
+    return code == DP_OK ? DP_OK : write_failed(ring, code, diag);
 }
 
 int dp_ring_writer_close(struct dp_ring_writer *ring, int64_t start_ns, int64_t end_ns, uint64_t packets,

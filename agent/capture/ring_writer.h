@@ -21,6 +21,9 @@ int dp_ring_writer_open(const char *vantage, int link_type, uint32_t snaplen, ui
 int dp_ring_writer_packet(struct dp_ring_writer *ring, int64_t ts_ns, const uint8_t *frame, size_t captured,
                           size_t wire_len, struct dp_diag *diag) DP_MUST_CHECK;
 
+/* Puts what is buffered into the file. DP_ERR_IO. */
+int dp_ring_writer_flush(struct dp_ring_writer *ring, struct dp_diag *diag) DP_MUST_CHECK;
+
 /* Writes the statistics and closes. Frees the ring also on failure; NULL is fine. */
 int dp_ring_writer_close(struct dp_ring_writer *ring, int64_t start_ns, int64_t end_ns, uint64_t packets,
                          uint64_t dropped, struct dp_diag *diag) DP_MUST_CHECK;

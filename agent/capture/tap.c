@@ -1,4 +1,4 @@
-#include "agent/capture/source.h"
+#include "agent/capture/tap.h"
 
 #include <limits.h>
 #include <pcap/pcap.h>
@@ -11,7 +11,7 @@
 #define MAX_BUFFER ((uint64_t)1024 * 1024 * 1024)
 #define MIN_BUFFER ((uint64_t)1024 * 1024)
 
-struct dp_source {
+struct dp_tap {
     pcap_t *pcap;
     int link_type;
     uint32_t snaplen;
@@ -44,7 +44,7 @@ static int activation_failed(pcap_t *pcap, int status, const char *interface, st
 
 static int activate(pcap_t *pcap, const struct dp_pipe_config *config, struct dp_diag *diag)
 {
-    uint64_t buffer = config->buffer_bytes ? config->buffer_bytes : DP_SOURCE_BUFFER;
+    uint64_t buffer = config->buffer_bytes ? config->buffer_bytes : DP_TAP_BUFFER;
     if (buffer < MIN_BUFFER || buffer > MAX_BUFFER)
         return dp_fail(diag, DP_ERR_RANGE, "The kernel buffer must have 1 MiB to 1 GiB, not %llu bytes.",
                        (unsigned long long)buffer);
@@ -54,7 +54,7 @@ static int activate(pcap_t *pcap, const struct dp_pipe_config *config, struct dp
                        MAX_SNAPLEN, snaplen);
     (void)pcap_set_snaplen(pcap, (int)snaplen);
     (void)pcap_set_promisc(pcap, 0);
-    (void)pcap_set_timeout(pcap, DP_SOURCE_BLOCK_MS);
+    (void)pcap_set_timeout(pcap, DP_TAP_BLOCK_MS);
     (void)pcap_set_immediate_mode(pcap, 0);
     (void)pcap_set_buffer_size(pcap, (int)buffer);
     if (pcap_set_tstamp_precision(pcap, PCAP_TSTAMP_PRECISION_NANO) != 0)
@@ -79,7 +79,7 @@ static int set_filter(pcap_t *pcap, const struct dp_pipe_config *config, struct 
     return DP_OK;
 }
 
-int dp_source_open(const struct dp_pipe_config *config, struct dp_source **ret_source, struct dp_diag *diag)
+int dp_tap_open(const struct dp_pipe_config *config, struct dp_tap **ret_tap, struct dp_diag *diag)
 {
     char text[PCAP_ERRBUF_SIZE] = "";
     pcap_t *pcap = pcap_create(config->interface, text);
@@ -92,55 +92,54 @@ int dp_source_open(const struct dp_pipe_config *config, struct dp_source **ret_s
     if (code == DP_OK && pcap_setnonblock(pcap, 1, text) != 0)
         code = dp_fail(diag, DP_ERR_IO, "The interface %s can't be read without blocking: %s.",
                        config->interface, text);
-    struct dp_source *source = code == DP_OK ? calloc(1, sizeof *source) : NULL;
-    if (code == DP_OK && !source)
+    struct dp_tap *tap = code == DP_OK ? calloc(1, sizeof *tap) : NULL;
+    if (code == DP_OK && !tap)
         code = DP_ERR_NOMEM;
     if (code == DP_OK) {
         /* DLT and LINKTYPE numbers agree, except for raw IP. */
-        source->link_type = pcap_datalink(pcap) == DLT_RAW ? LINKTYPE_RAW : pcap_datalink(pcap);
-        source->snaplen = (uint32_t)pcap_snapshot(pcap);
-        source->pcap = pcap;
-        if (!dp_link_type_supported(source->link_type)) {
-            code =
-                dp_fail(diag, DP_ERR_UNSUPPORTED,
-                        "The interface %s has link type %d (%s), which droppoint can't read.",
-                        config->interface, source->link_type, pcap_datalink_val_to_name(pcap_datalink(pcap)));
-            free(source);
+        tap->link_type = pcap_datalink(pcap) == DLT_RAW ? LINKTYPE_RAW : pcap_datalink(pcap);
+        tap->snaplen = (uint32_t)pcap_snapshot(pcap);
+        tap->pcap = pcap;
+        if (!dp_link_type_supported(tap->link_type)) {
+            code = dp_fail(diag, DP_ERR_UNSUPPORTED,
+                           "The interface %s has link type %d (%s), which droppoint can't read.",
+                           config->interface, tap->link_type, pcap_datalink_val_to_name(pcap_datalink(pcap)));
+            free(tap);
         }
     }
     if (code != DP_OK) {
         pcap_close(pcap);
         return code;
     }
-    *ret_source = source;
+    *ret_tap = tap;
     return DP_OK;
 }
 
-void dp_source_close(struct dp_source *source)
+void dp_tap_close(struct dp_tap *tap)
 {
-    if (!source)
+    if (!tap)
         return;
-    pcap_close(source->pcap);
-    free(source);
+    pcap_close(tap->pcap);
+    free(tap);
 }
 
-int dp_source_link_type(const struct dp_source *source)
+int dp_tap_link_type(const struct dp_tap *tap)
 {
-    return source->link_type;
+    return tap->link_type;
 }
 
-uint32_t dp_source_snaplen(const struct dp_source *source)
+uint32_t dp_tap_snaplen(const struct dp_tap *tap)
 {
-    return source->snaplen;
+    return tap->snaplen;
 }
 
-int dp_source_fd(const struct dp_source *source)
+int dp_tap_fd(const struct dp_tap *tap)
 {
-    return pcap_get_selectable_fd(source->pcap);
+    return pcap_get_selectable_fd(tap->pcap);
 }
 
 struct reading {
-    dp_source_taker taker;
+    dp_tap_taker taker;
     void *context;
 };
 
@@ -152,25 +151,25 @@ static void on_packet(u_char *user, const struct pcap_pkthdr *header, const u_ch
     reading->taker(reading->context, ts_ns, frame, header->caplen, header->len);
 }
 
-int dp_source_read(struct dp_source *source, int max, dp_source_taker taker, void *context, size_t *ret_count,
-                   struct dp_diag *diag)
+int dp_tap_read(struct dp_tap *tap, int max, dp_tap_taker taker, void *context, size_t *ret_count,
+                struct dp_diag *diag)
 {
     struct reading reading = {taker, context};
-    int got = pcap_dispatch(source->pcap, max, on_packet, (u_char *)&reading);
+    int got = pcap_dispatch(tap->pcap, max, on_packet, (u_char *)&reading);
     if (got < 0)
         return dp_fail(diag, DP_ERR_INTERFACE, "%s. What was captured until then is kept.",
-                       pcap_geterr(source->pcap));
+                       pcap_geterr(tap->pcap));
     *ret_count = (size_t)got;
     return DP_OK;
 }
 
-uint64_t dp_source_dropped(struct dp_source *source)
+uint64_t dp_tap_dropped(struct dp_tap *tap)
 {
     struct pcap_stat stat;
-    if (pcap_stats(source->pcap, &stat) == 0) {
+    if (pcap_stats(tap->pcap, &stat) == 0) {
         uint32_t dropped = stat.ps_drop + stat.ps_ifdrop;
-        source->dropped += dropped - source->last_dropped;
-        source->last_dropped = dropped;
+        tap->dropped += dropped - tap->last_dropped;
+        tap->last_dropped = dropped;
     }
-    return source->dropped;
+    return tap->dropped;
 }
