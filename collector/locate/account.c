@@ -253,7 +253,7 @@ static int64_t transit(const struct dp_locate *l, const struct transmission *t, 
         enum dp_direction d = direction_of(t);
         const struct side *s = &l->segments[segment_at(l, d, p)].side[d];
         int64_t most = s->delay_count ? s->delay_max : DEFAULT_TRANSIT_NS;
-        sum += most > 500000000LL ? 500000000LL : most < 1000000LL ? 1000000LL : most;
+        sum += most > 500000000LL ? 500000000LL : most < 100000LL ? 100000LL : most;
     }
     return sum;
 }
@@ -273,18 +273,21 @@ static bool inside_window(const struct dp_locate *l, const struct transmission *
     return sent > start + error && sent + transit(l, t, down) < end - error;
 }
 
-/* TCP says that it did not arrive: the sender sent it again, or went without an acknowledgement for long. */
+/* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its acknowledgement. */
 static bool not_acknowledged(const struct dp_locate *l, const struct transmission *t)
 {
     const struct half *h = &t->flow->half[t->half];
     if (t->flow->proto != 6 || t->start == t->end)
         return false;
-    if (evidence_acknowledged(l, h, t->end, INT64_MAX, NULL))
+    if (evidence_acknowledged(l, h, t->end, INT64_MAX, NULL) || t->start < h->sacked_above)
         return false;
+    int64_t sent = t->t_ns[t->last];
+    if (t->next_copy_ns && t->next_copy_ns - sent > 1000000LL)
+        return true;
     uint32_t v = vantage_at(l, direction_of(t), t->last);
+    int64_t flow_went_on = to_reference(l, v, h->data[v].last_ns);
     int64_t watched = to_reference(l, v, l->vantages[v].has_window ? l->vantages[v].end_ns : l->vantages[v].last_ns);
-    return (t->next_copy_ns && t->next_copy_ns - t->t_ns[t->last] > 1000000LL) ||
-           watched - t->t_ns[t->last] > 2000000000LL;
+    return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
 }
 
 static enum fate decide(struct dp_locate *l, const struct transmission *t, uint32_t down)

@@ -161,6 +161,34 @@ static double widest(const struct envelope *e)
     return (lo + hi) / 2;
 }
 
+static double time_span(const struct envelope *e)
+{
+    double first = fmin(e->up[0].t, e->low[0].t);
+    double last = fmax(e->up[e->up_count - 1].t, e->low[e->low_count - 1].t);
+    return last - first;
+}
+
+/* Queues that fill and drain within a short capture look like a skew. So a skew has to earn its place: where the samples
+ * span long enough it is clear; else the smallest one is taken that leaves a fair part of the widest margin. */
+static double modest(const struct envelope *e, double best)
+{
+    double margin = margin_at(e, best);
+    if (margin <= 0 || fabs(best) * time_span(e) > 20 * margin)
+        return best;
+    double enough = 0.25 * margin;
+    if (margin_at(e, 0) >= enough)
+        return 0;
+    double lo = 0, hi = 1; /* as a part of best */
+    for (int i = 0; i < 50; i++) {
+        double middle = (lo + hi) / 2;
+        if (margin_at(e, best * middle) >= enough)
+            hi = middle;
+        else
+            lo = middle;
+    }
+    return best * hi;
+}
+
 /* How far from `offset` another line that fits the samples too may lie at the origin. */
 static double offset_error(const struct envelope *e, double skew, double offset)
 {
@@ -221,13 +249,8 @@ int dp_clock_fit(const struct dp_clock_pair *pair, int64_t origin_ns, struct dp_
     if (e.up_count == 0 || e.low_count == 0) {
         fit_one_side(&e, &line);
     } else {
-        double skew = widest(&e);
+        double skew = modest(&e, widest(&e));
         double margin = margin_at(&e, skew);
-        /* A skew has to earn its place: without it, the margin must be clearly narrower. */
-        if (margin_at(&e, 0) >= 0.8 * margin && margin >= 0) {
-            skew = 0;
-            margin = margin_at(&e, 0);
-        }
         line.two_sided = true;
         line.skew = skew;
         line.offset_ns = (ceiling_at(&e, skew) + floor_at(&e, skew)) / 2;

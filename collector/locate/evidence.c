@@ -129,6 +129,13 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
     return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
 }
 
+/* Of a connection that was under way when the capture began, bytes may have been sent before: what looks like a hole then
+ * need not be one, until the stream has moved on for good. */
+static bool stream_known(const struct half *h, uint64_t start, const struct lane *lane, int64_t ts_ns)
+{
+    return h->syn || (start - h->first_position > 1000000 && ts_ns - lane->first_ns > 3000000000LL);
+}
+
 static void open_hole(struct half *h, uint64_t start, const struct observation *o, int64_t t)
 {
     if (h->hole_count == HOLES) {
@@ -185,8 +192,9 @@ int evidence_holes(struct dp_locate *l, struct flow *flow, int half)
             h->first_end = end;
             continue;
         }
-        if (o->start > h->first_end && !(o->tcp_flags & DP_TCP_SYN)) {
-            open_hole(h, h->first_end, o, t);
+        if (o->start > h->first_end) {
+            if (stream_known(h, h->first_end, lane, o->ts_ns))
+                open_hole(h, h->first_end, o, t);
         } else if (end <= h->first_end && o->payload) {
             int code = fill_hole(h, o, t);
             if (code)

@@ -304,6 +304,15 @@ static int sweep(struct dp_locate *l, bool final)
     return code;
 }
 
+static void stretch(struct vantage *v, int64_t first_ns, int64_t last_ns)
+{
+    if (!v->any || first_ns < v->first_ns)
+        v->first_ns = first_ns;
+    if (!v->any || last_ns > v->last_ns)
+        v->last_ns = last_ns;
+    v->any = true;
+}
+
 /* ---- what the caller sees ---- */
 
 int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch *batch)
@@ -321,11 +330,7 @@ int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch 
         int code = file_observation(l, vantage, d);
         if (code)
             return code;
-        if (!v->any || d->ts_ns < v->first_ns)
-            v->first_ns = d->ts_ns;
-        if (!v->any || d->ts_ns > v->last_ns)
-            v->last_ns = d->ts_ns;
-        v->any = true;
+        stretch(v, d->ts_ns, d->ts_ns);
         v->packets++;
     }
     for (size_t i = 0; i < batch->note_count; i++)
@@ -348,6 +353,12 @@ void dp_locate_window(struct dp_locate *l, uint32_t vantage, int64_t start_ns, i
     l->vantages[vantage].has_window = true;
     l->vantages[vantage].start_ns = start_ns;
     l->vantages[vantage].end_ns = end_ns;
+}
+
+void dp_locate_alive(struct dp_locate *l, uint32_t vantage, int64_t first_ns, int64_t last_ns)
+{
+    if (vantage < l->vantage_count)
+        stretch(&l->vantages[vantage], first_ns, last_ns);
 }
 
 void dp_locate_advance(struct dp_locate *l, uint32_t vantage, int64_t ts_ns)

@@ -30,9 +30,12 @@ void dp_locate_free(struct dp_locate *locate); /* NULL is fine */
  * ones in any order, best roughly by time. DP_ERR_RANGE for a flow that was never defined, DP_ERR_NOMEM. */
 int dp_locate_feed(struct dp_locate *locate, uint32_t vantage, const struct dp_batch *batch) DP_MUST_CHECK;
 
-/* Says from when to when a vantage point captured, by its own clock, where that is known better than from its first and
- * last packet (live captures, pcapng statistics). */
+/* Says from when to when a vantage point captured, by its own clock, where that is known for sure (live captures, pcapng
+ * statistics). Without it, silence at the end of a capture may mean that it was over. */
 void dp_locate_window(struct dp_locate *locate, uint32_t vantage, int64_t start_ns, int64_t end_ns);
+
+/* Says that a vantage point certainly captured at these moments: packets that are not fed (filtered out, not IP) show it. */
+void dp_locate_alive(struct dp_locate *locate, uint32_t vantage, int64_t first_ns, int64_t last_ns);
 
 /* Says that everything that a vantage point saw up to `ts_ns` (its own clock) has been fed; INT64_MAX at its end. Keeps
  * memory small while one point is silent. */
