@@ -309,7 +309,7 @@ static int64_t clock_tolerance(const struct dp_locate *l)
         if (l->vantages[v].error_ns > worst)
             worst = l->vantages[v].error_ns;
     }
-    return worst + 1000000;
+    return worst + 20000;
 }
 
 struct matching {
@@ -327,51 +327,22 @@ static bool can_follow(const struct matching *m, const struct transmission *t, c
     return t->last < m->place && !t->seen[m->place] && t->t_ns[t->last] <= r->t_ns + m->tolerance;
 }
 
-/* First what is the same packet beyond doubt, in order of time. */
-static void match_same(struct matching *m)
-{
-    for (size_t i = 0; i < m->count; i++) {
-        for (size_t k = 0; k < m->open_count && !m->used[i]; k++) {
-            struct transmission *t = &m->w->l->open[k];
-            if (can_follow(m, t, m->at[i]) && likeness(t->seen[t->last], m->at[i]->o) == SAME) {
-                transmission_see(t, m->at[i]);
-                m->used[i] = 1;
-            }
-        }
-    }
-}
-
-/* Then by time: as many on both sides go in order, else each takes the latest that set out before it came. */
-static void match_by_time(struct matching *m)
+/* Each cover takes the latest transmission that set out before it came, the last cover first: where as many came as set
+ * out, that keeps their order, and where fewer came, it is the earlier copies that were lost. */
+static void match_like(struct matching *m, enum likeness wanted)
 {
     struct transmission *open = m->w->l->open;
-    size_t left = 0, waiting = 0;
-    for (size_t i = 0; i < m->count; i++)
-        left += !m->used[i];
-    for (size_t k = 0; k < m->open_count; k++)
-        waiting += open[k].last < m->place && !open[k].seen[m->place];
-    if (left == 0)
-        return;
-    if (left == waiting) {
-        for (size_t i = 0, k = 0; i < m->count; i++) {
-            if (m->used[i])
-                continue;
-            while (k < m->open_count && !(open[k].last < m->place && !open[k].seen[m->place]))
-                k++;
-            if (k < m->open_count && can_follow(m, &open[k], m->at[i]) &&
-                likeness(open[k].seen[open[k].last], m->at[i]->o) != DIFFERENT) {
-                transmission_see(&open[k], m->at[i]);
-                m->used[i] = 1;
-            }
-        }
-    }
     for (size_t i = m->count; i-- > 0;) {
-        for (size_t k = m->open_count; k-- > 0 && !m->used[i];) {
-            if (can_follow(m, &open[k], m->at[i]) &&
-                likeness(open[k].seen[open[k].last], m->at[i]->o) == POSSIBLE) {
-                transmission_see(&open[k], m->at[i]);
-                m->used[i] = 1;
-            }
+        struct transmission *best = NULL;
+        for (size_t k = 0; k < m->open_count && !m->used[i]; k++) {
+            struct transmission *t = &open[k];
+            if (can_follow(m, t, m->at[i]) && likeness(t->seen[t->last], m->at[i]->o) == wanted &&
+                (!best || t->t_ns[t->last] >= best->t_ns[best->last]))
+                best = t;
+        }
+        if (best) {
+            transmission_see(best, m->at[i]);
+            m->used[i] = 1;
         }
     }
 }
@@ -454,8 +425,8 @@ static int match_interval(struct work *w, struct reference **covers, size_t coun
             continue;
         memset(used, 0, m.count);
         m.open_count = open_count;
-        match_same(&m);
-        match_by_time(&m);
+        match_like(&m, SAME);
+        match_like(&m, POSSIBLE);
         int code = match_rest(&m, &open_count);
         if (code)
             return code;
