@@ -24,6 +24,15 @@ static bool is_reserved(const char *name)
     return strcmp(name, "before") == 0 || strcmp(name, "beyond") == 0;
 }
 
+static bool has_control_character(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    }
+    return false;
+}
+
 static int add_vantage(struct dp_locate_args *args, const char *argument, struct dp_diag *diag)
 {
     const char *equals = strchr(argument, '=');
@@ -49,6 +58,9 @@ static int add_vantage(struct dp_locate_args *args, const char *argument, struct
     size_t at = args->count++;
     args->names[at] = name;
     args->paths[at] = path;
+    if (has_control_character(name))
+        return dp_fail(diag, DP_ERR_USAGE,
+                       "The name of vantage point %zu has a control character in it. Use another.", at + 1);
     if (is_reserved(name))
         return dp_fail(diag, DP_ERR_USAGE,
                        "The name '%s' is taken: it stands for the world outside the path. Choose another.",
