@@ -46,9 +46,9 @@ build() {
     shift
     log=$ROOT/build/$preset.log
     mkdir -p "$ROOT/build"
-    if ! { (cd "$ROOT" && cmake --preset "$preset") && cmake --build "$ROOT/build/$preset" ${1:+--target "$@"}; } \
+    if ! { (cd "$ROOT" && cmake --preset "$preset") && cmake --build "$ROOT/build/$preset" ${1:+--target "$@"} -- -k 0; } \
         >"$log" 2>&1 </dev/null; then
-        { grep -A 25 -m 2 -E 'FAILED:|CMake Error' "$log" || tail -n 30 "$log"; } >&2
+        { grep -A 12 -m 6 -E 'FAILED:|CMake Error' "$log" || tail -n 30 "$log"; } >&2
         die "the $preset build failed; the whole log is $log"
     fi
     echo "built $preset in $((SECONDS - start)) s"

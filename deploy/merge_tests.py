@@ -33,6 +33,8 @@ def main():
             name = f"{preset}/{test['name']}"
             print("add_test(" + " ".join(quote(word) for word in [name, *test["command"]]) + ")")
             properties["LABELS"] = [preset, *properties.get("LABELS", [])]
+            # The same test of two builds, at the same time, may get into its own way (a port, a file).
+            properties["RESOURCE_LOCK"] = [*properties.get("RESOURCE_LOCK", []), test["name"]]
             for key, value in properties.items():
                 if key in ("DEPENDS", "FIXTURES_SETUP", "FIXTURES_REQUIRED", "FIXTURES_CLEANUP"):
                     value = [f"{preset}/{item}" for item in value]
