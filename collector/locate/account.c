@@ -198,6 +198,41 @@ static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t p
     return DP_OK;
 }
 
+static bool second_kept(const struct side *s, int64_t t)
+{
+    uint32_t stride = s->passage_stride ? s->passage_stride : 1;
+    return (t / 1000000000LL) % stride == 0;
+}
+
+static int log_passage(struct side *s, int64_t t, uint32_t bytes)
+{
+    if (s->passage_count == PASSAGES) {
+        s->passage_stride = s->passage_stride ? s->passage_stride * 2 : 2;
+        size_t kept = 0;
+        for (size_t i = 0; i < s->passage_count; i++)
+            if (second_kept(s, s->passages[i].t_ns))
+                s->passages[kept++] = s->passages[i];
+        s->passage_count = kept;
+    }
+    if (s->passage_count == PASSAGES || !second_kept(s, t))
+        return DP_OK;
+    int code = dp_grow(&s->passages, &s->passage_room, s->passage_count + 1, sizeof *s->passages);
+    if (code == DP_OK)
+        s->passages[s->passage_count++] = (struct passage){t, bytes, false};
+    return code;
+}
+
+/* The packet just logged, or one a little before (another piece of a super-packet), turned out to be lost. */
+static void log_loss(struct side *s, int64_t t)
+{
+    for (size_t i = s->passage_count, steps = 0; i-- > 0 && steps < 16; steps++) {
+        if (s->passages[i].t_ns == t) {
+            s->passages[i].lost = true;
+            return;
+        }
+    }
+}
+
 /* A packet is counted where its first interval is: `opens`. */
 static bool opens_at(const struct transmission *t, uint32_t place)
 {
@@ -226,6 +261,9 @@ static int enter(struct dp_locate *l, const struct transmission *t, uint32_t pla
         c->entered++;
         slice->entered++;
         slice->entered_bytes += o ? o->ip_len : bytes;
+        int code = log_passage(s, when, o ? o->ip_len : bytes);
+        if (code)
+            return code;
     }
     if (o)
         o->marks |= MARK_ENTERED;
@@ -354,6 +392,7 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t byte
     c->lost_bytes += bytes;
     if (!(o->marks & MARK_LOST)) {
         o->marks |= MARK_LOST;
+        log_loss(s, when);
         s->lost_packets++;
         c->lost++;
         struct slice *slice = slice_at(l, s, when);

@@ -197,6 +197,14 @@ struct loss_event {
 
 #define DELAY_SAMPLES 16384
 
+/* One packet that entered a segment, for the question whether loss follows the rate. */
+struct passage {
+    int64_t t_ns;
+    uint32_t bytes; /* IP length */
+    bool lost;
+};
+#define PASSAGES 262144 /* kept for each side; beyond that whole seconds are left out evenly */
+
 struct side {
     uint64_t packets, bytes, lost_packets, lost_bytes, unknown_packets, duplicated, reordered;
     struct loss_event *losses;
@@ -204,6 +212,9 @@ struct side {
     struct slice *slices;
     size_t slice_count, slice_room;
     int64_t slice_origin, slice_width;
+    struct passage *passages;
+    size_t passage_count, passage_room;
+    uint32_t passage_stride; /* of so many seconds one is kept; 0 as 1 */
     int64_t *delays; /* reservoir */
     uint64_t delay_count;
     int64_t delay_min, delay_max;

@@ -59,6 +59,7 @@ void dp_locate_free(struct dp_locate *l)
             free(l->segments[i].side[d].losses);
             free(l->segments[i].side[d].slices);
             free(l->segments[i].side[d].delays);
+            free(l->segments[i].side[d].passages);
         }
     }
     for (size_t i = 0; i < l->flow_count; i++)

@@ -204,74 +204,95 @@ static bool is_burst(const struct evidence *e, struct pattern_result *result)
     return true;
 }
 
+static int by_time(const void *a, const void *b)
+{
+    const struct passage *x = a, *y = b;
+    return x->t_ns < y->t_ns ? -1 : x->t_ns > y->t_ns;
+}
+
 struct load {
-    double bytes;
-    uint32_t lost, passed;
+    double level;
+    bool lost;
 };
 
 static int by_load(const void *a, const void *b)
 {
     const struct load *x = a, *y = b;
-    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+    return x->level < y->level ? -1 : x->level > y->level;
 }
 
-/* Mann-Whitney: do lost packets come from busier times than the others? Returns the share of pairs (lost, passed) in
- * which the lost one saw the higher load (0.5: no difference), and how many standard deviations that is away from 0.5. */
-static double busier(const struct evidence *e, int window, double *ret_deviations)
+/* Fills a bucket with what passed, drained at `rate` bytes per second: what a policer or a queue does. */
+static void fill_bucket(const struct passage *passages, size_t n, double rate, struct load *loads)
 {
-    const struct side *s = e->side;
-    struct load *loads = calloc(s->slice_count + 1, sizeof *loads);
-    size_t n = 0;
-    double share = 0.5;
-    *ret_deviations = 0;
-    if (!loads)
-        return share;
-    for (size_t i = 0; i < s->slice_count; i++) {
-        const struct slice *slice = &s->slices[i];
-        if (slice->lost == 0 && slice->passed == 0)
-            continue;
-        double bytes = 0;
-        for (int k = 0; k < window && (size_t)k <= i; k++)
-            bytes += (double)s->slices[i - (size_t)k].entered_bytes;
-        loads[n++] = (struct load){bytes, slice->lost, slice->passed};
+    double level = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            level -= rate * (double)(passages[i].t_ns - passages[i - 1].t_ns) / 1e9;
+        if (level < 0)
+            level = 0;
+        loads[i] = (struct load){level + passages[i].bytes, passages[i].lost};
+        if (!passages[i].lost)
+            level += passages[i].bytes;
     }
-    qsort(loads, n, sizeof *loads, by_load);
+}
+
+/* Mann-Whitney: the share of pairs (lost, passed) in which the lost packet found the fuller bucket. 0.5: no difference. */
+static double fuller(struct load *loads, size_t n, double *ret_deviations)
+{
     double lost = 0, passed = 0, wins = 0;
+    qsort(loads, n, sizeof *loads, by_load);
     for (size_t i = 0, j; i < n; i = j) {
         double tied_lost = 0, tied_passed = 0;
-        for (j = i; j < n && loads[j].bytes <= loads[i].bytes; j++) {
+        for (j = i; j < n && loads[j].level <= loads[i].level; j++) {
             tied_lost += loads[j].lost;
-            tied_passed += loads[j].passed;
+            tied_passed += !loads[j].lost;
         }
         wins += tied_lost * (passed + tied_passed / 2);
         lost += tied_lost;
         passed += tied_passed;
     }
-    if (lost > 0 && passed > 0) {
-        share = wins / (lost * passed);
-        *ret_deviations = (share - 0.5) / sqrt((lost + passed + 1) / (12 * lost * passed));
-    }
-    free(loads);
+    *ret_deviations = 0;
+    if (lost == 0 || passed == 0)
+        return 0.5;
+    double share = wins / (lost * passed);
+    *ret_deviations = (share - 0.5) / sqrt((lost + passed + 1) / (12 * lost * passed));
     return share;
 }
 
+#define RATES 24
+#define RATE_PACKETS 60000 /* enough to judge by */
+
+/* Whether there is a rate for which the losses fall where a bucket that drains at this rate is full. */
 static bool is_rate(const struct evidence *e, struct pattern_result *result)
 {
-    if (e->lost < 10)
+    struct passage *passages = e->side->passages;
+    size_t n = e->side->passage_count;
+    if (e->lost < 10 || n < 20)
         return false;
-    static const int windows[] = {1, 10, 50};
-    double best = 0, deviations = 0;
-    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
-        double z, share = busier(e, windows[i], &z);
+    qsort(passages, n, sizeof *passages, by_time);
+    if (n > RATE_PACKETS)
+        n = RATE_PACKETS;
+    struct load *loads = malloc(n * sizeof *loads);
+    if (!loads)
+        return false;
+    double seconds = (double)(passages[n - 1].t_ns - passages[0].t_ns) / 1e9, bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += passages[i].lost ? 0 : passages[i].bytes;
+    double mean = seconds > 0 ? bytes / seconds : 0, best = 0, deviations = 0;
+    for (int i = 0; i < RATES && mean > 0; i++) {
+        double z;
+        fill_bucket(passages, n, mean * pow(2, (i - 6) / 2.0), loads);
+        double share = fuller(loads, n, &z);
         if (share > best) {
             best = share;
             deviations = z;
         }
     }
-    if (best < 0.7 || deviations < 4)
+    free(loads);
+    if (best < 0.85 || deviations < 5)
         return false;
     result->pattern = DP_PATTERN_RATE;
-    result->confidence = best > 0.85 ? 0.95 : 0.8;
+    result->confidence = best > 0.95 ? 0.97 : 0.85;
     return true;
 }
 
