@@ -5,6 +5,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "agent/capture/ring.h"
 #include "agent/capture/supervisor.h"
 #include "agent/rings.h"
 #include "agent/session.h"
@@ -199,14 +200,12 @@ static void on_unwanted(void *context)
 
 /* --- from the collector --- */
 
-static int ring_in_use(void *context, const char *capture_id)
+/* Old rings make room for the new one. */
+static int make_ring_room(const struct agent *agent, uint64_t bytes, struct dp_diag *diag)
 {
-    struct agent *agent = context;
-    struct agent_capture *capture;
-    DL_FOREACH(agent->captures, capture)
-    if (strcmp(capture->capture_id, capture_id) == 0)
-        return 1;
-    return 0;
+    char root[PATH_MAX];
+    int code = agent_ring_root(agent->settings.state_directory, root);
+    return code == DP_OK ? dp_ring_trim(root, agent->settings.ring_bytes - bytes, diag) : code;
 }
 
 static int check_request(const struct agent *agent, const Droppoint__CapturePrepare *message,
@@ -248,11 +247,8 @@ static int start_process(struct agent *agent, struct agent_capture *capture,
     memcpy(spec.hash_key, message->hash_key.data, sizeof spec.hash_key);
     int code =
         agent_ring_path(agent->settings.state_directory, capture->capture_id, capture->interface, ring);
-    if (code == DP_OK && spec.ring_bytes > 0) {
-        agent_rings_trim(agent->settings.state_directory, agent->settings.ring_bytes - spec.ring_bytes,
-                         ring_in_use, agent);
-        code = agent_ring_make_parents(agent->settings.state_directory, capture->capture_id, diag);
-    }
+    if (code == DP_OK && spec.ring_bytes > 0)
+        code = make_ring_room(agent, spec.ring_bytes, diag);
     return code == DP_OK ? dp_capture_prepare(agent->loop, agent->settings.capture_program, &spec, &events,
                                               capture, &capture->process, diag)
                          : code;

@@ -13,6 +13,7 @@
 
 #include "agent/agent.h"
 #include "agent/captures.h"
+#include "agent/exports.h"
 #include "agent/session.h"
 #include "agent/streams.h"
 
@@ -218,6 +219,7 @@ static int run(struct agent *agent)
     if (code == DP_OK)
         (void)uv_run(&loop, UV_RUN_DEFAULT);
     agent_session_close(agent);
+    agent_exports_down(agent);
     agent_captures_close(agent);
     agent_streams_close(agent);
     uv_walk(&loop, close_handle, NULL);
