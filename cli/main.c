@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "cli/locate/locate_cmd.h"
-#ifdef DROPPOINT_HAS_REMOTE
 #include "cli/remote/remote.h"
-#endif
 
 struct command {
     const char *name;
@@ -17,12 +15,10 @@ struct command {
 static const struct command commands[] = {
     {"locate", dp_cli_locate, "say where packets get lost, from capture files",
      "droppoint locate mx1/eth0=mx1.pcap lb1/eth1=lb1.pcap"},
-#ifdef DROPPOINT_HAS_REMOTE
     {"agent", dp_cli_agent, "list, approve and revoke agents", "droppoint agent list"},
     {"path", dp_cli_path, "set, list, show and remove paths",
      "droppoint path set mail mx1/eth0 lb1/eth0 lb1/eth1"},
     {"capture", dp_cli_capture, "capture along a path and locate, live", "droppoint capture run --path mail"},
-#endif
 };
 
 static void list_commands(FILE *to)

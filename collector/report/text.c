@@ -309,28 +309,64 @@ static void print_path(const struct page *page)
     print_outer(page, "to", "beyond");
 }
 
-static void print_flow(const struct page *page, json_int_t id)
+/* Flows are numbered from 1 in their order: look there before looking everywhere. */
+static const json_t *find_flow(const struct page *page, json_int_t id)
 {
+    const json_t *flows = json_object_get(page->document, "flows");
+    const json_t *flow = id > 0 ? json_array_get(flows, (size_t)id - 1) : NULL;
+    if (flow && number_of(flow, "id") == id)
+        return flow;
     size_t i;
-    const json_t *flow;
-    json_array_foreach(json_object_get(page->document, "flows"), i, flow)
+    json_array_foreach(flows, i, flow)
     {
-        if (number_of(flow, "id") != id)
-            continue;
-        (void)fprintf(page->to, "     flow %" JSON_INTEGER_FORMAT "  %-5s %s -> %s\n", id,
-                      text_of(flow, "app"), text_of(flow, "client"), text_of(flow, "server"));
-        const char *where;
-        json_t *seen;
-        json_object_foreach(json_object_get(flow, "seen_as"), where, seen)
-        {
-            (void)fprintf(page->to, "            seen at %s as %s -> %s\n", where, text_of(seen, "client"),
-                          text_of(seen, "server"));
-        }
-        return;
+        if (number_of(flow, "id") == id)
+            return flow;
+    }
+    return NULL;
+}
+
+static void print_flow(const struct page *page, const json_t *flow)
+{
+    (void)fprintf(page->to, "     flow %" JSON_INTEGER_FORMAT "  %-5s %s -> %s\n", number_of(flow, "id"),
+                  text_of(flow, "app"), text_of(flow, "client"), text_of(flow, "server"));
+    const char *where;
+    json_t *seen;
+    json_object_foreach(json_object_get(flow, "seen_as"), where, seen)
+    {
+        (void)fprintf(page->to, "            seen at %s as %s -> %s\n", where, text_of(seen, "client"),
+                      text_of(seen, "server"));
     }
 }
 
 #define FLOWS_SHOWN 5
+
+static bool lost_more(const json_t *a, const json_t *b)
+{
+    if (number_of(a, "lost_bytes") != number_of(b, "lost_bytes"))
+        return number_of(a, "lost_bytes") > number_of(b, "lost_bytes");
+    return number_of(a, "lost_packets") > number_of(b, "lost_packets");
+}
+
+/* The flows of a finding that lost most. */
+static void print_flows(const struct page *page, const json_t *ids)
+{
+    const json_t *top[FLOWS_SHOWN + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const json_t *flow = find_flow(page, json_integer_value(json_array_get(ids, i)));
+        if (!flow)
+            continue;
+        size_t at = count;
+        for (; at > 0 && lost_more(flow, top[at - 1]); at--)
+            top[at] = top[at - 1];
+        top[at] = flow;
+        count += count < FLOWS_SHOWN;
+    }
+    for (size_t i = 0; i < count; i++)
+        print_flow(page, top[i]);
+    if (json_array_size(ids) > count)
+        (void)fprintf(page->to, "     and %zu flows more\n", json_array_size(ids) - count);
+}
 
 static void print_finding(const struct page *page, size_t number, const json_t *finding)
 {
@@ -361,11 +397,7 @@ static void print_finding(const struct page *page, size_t number, const json_t *
                        number_of(reply, "code"));
         paragraph(page, 5, lead, text_of(reply, "text"));
     }
-    const json_t *flows = json_object_get(finding, "flows");
-    for (size_t i = 0; i < json_array_size(flows) && i < FLOWS_SHOWN; i++)
-        print_flow(page, json_integer_value(json_array_get(flows, i)));
-    if (json_array_size(flows) > FLOWS_SHOWN)
-        (void)fprintf(page->to, "     and %zu flows more\n", json_array_size(flows) - FLOWS_SHOWN);
+    print_flows(page, json_object_get(finding, "flows"));
     /* The verdict has said it already where it speaks of this finding. */
     if (finding == verdict_finding(page))
         return;

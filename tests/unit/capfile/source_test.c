@@ -93,7 +93,7 @@ static void test_what_is_no_capture(void **state)
     check_refused(path, DP_ERR_FORMAT, "looks like text");
     write_file("\x7f"
                "ELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-               28);
+               20);
     check_refused(path, DP_ERR_FORMAT, "a program");
     write_file("\xfd"
                "7zXZ\0\0\0\0\0\0\0",
