@@ -259,8 +259,8 @@ static double fuller(struct load *loads, size_t n, double *ret_deviations)
     return share;
 }
 
-#define RATES 24
-#define RATE_PACKETS 60000 /* enough to judge by */
+#define RATES 48
+#define RATE_PACKETS 20000 /* enough to judge by */
 
 /* Whether there is a rate for which the losses fall where a bucket that drains at this rate is full. */
 static bool is_rate(const struct evidence *e, struct pattern_result *result)
@@ -281,18 +281,22 @@ static bool is_rate(const struct evidence *e, struct pattern_result *result)
     double mean = seconds > 0 ? bytes / seconds : 0, best = 0, deviations = 0;
     for (int i = 0; i < RATES && mean > 0; i++) {
         double z;
-        fill_bucket(passages, n, mean * pow(2, (i - 6) / 2.0), loads);
+        fill_bucket(passages, n, mean * pow(2, (i - 12) / 8.0), loads);
         double share = fuller(loads, n, &z);
         if (share > best) {
             best = share;
             deviations = z;
         }
     }
+    /* A super-packet is cut into many, so it is lost more often whatever the cause: its size alone must not explain it. */
+    double z, by_size_alone = 0;
+    fill_bucket(passages, n, 1e18, loads);
+    by_size_alone = fuller(loads, n, &z);
     free(loads);
-    if (best < 0.85 || deviations < 5)
+    if (best < 0.75 || deviations < 6 || best < by_size_alone + 0.1)
         return false;
     result->pattern = DP_PATTERN_RATE;
-    result->confidence = best > 0.95 ? 0.97 : 0.85;
+    result->confidence = best > 0.9 ? 0.97 : 0.85;
     return true;
 }
 
