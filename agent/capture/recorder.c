@@ -14,11 +14,12 @@
 
 #define READ_AT_ONCE 4096
 #define COUNTS_MS 1000
-#define DRAIN_MS 4000                       /* the agent waits 5 seconds for the end */
-#define QUIET_MS (2 * DP_TAP_BLOCK_MS + 50) /* the kernel has handed over a block that was open at the stop  \
-                                             */
-#define PAST_STOP_NS 1000000                /* stamps of several CPUs may cross each other by less */
-#define EARLY_MS 1000                       /* how long after the start older packets may still come */
+#define DRAIN_MS 4000 /* the agent waits 5 seconds for the end */
+#define QUIET_MS                                                                                             \
+    (2 * DP_TAP_BLOCK_MS + 50) /* the kernel has handed over a block that was open at the stop               \
+                                */
+#define PAST_STOP_NS 1000000   /* stamps of several CPUs may cross each other by less */
+#define EARLY_MS 1000          /* how long after the start older packets may still come */
 
 enum phase {
     WAITING, /* for START; packets are thrown away */

@@ -25,8 +25,8 @@ static int activation_failed(pcap_t *pcap, int status, const char *interface, st
     const char *why = text[0] ? text : pcap_statustostr(status);
     switch (status) {
     case PCAP_ERROR_NO_SUCH_DEVICE:
-        return dp_fail(diag, DP_ERR_INTERFACE, "There is no interface %s here: %s. 'ip link' lists them.",
-                       interface, why);
+        return dp_fail(diag, DP_ERR_INTERFACE,
+                       "There is no interface %s here. 'ip link' lists those there are.", interface);
     case PCAP_ERROR_IFACE_NOT_UP:
         return dp_fail(diag, DP_ERR_INTERFACE, "The interface %s is down. Bring it up: ip link set %s up.",
                        interface, interface);
