@@ -122,7 +122,8 @@ static int take_delay(struct dp_locate *l, struct side *s, int64_t delay)
 
 static void watch_order(struct side *s, struct course *c, int64_t up, int64_t down)
 {
-    if (c->last_up_ns && ((up > c->last_up_ns && down < c->last_down_ns) || (up < c->last_up_ns && down > c->last_down_ns)))
+    if (c->last_up_ns &&
+        ((up > c->last_up_ns && down < c->last_down_ns) || (up < c->last_up_ns && down > c->last_down_ns)))
         s->reordered++;
     if (up > c->last_up_ns) {
         c->last_up_ns = up;
@@ -167,8 +168,8 @@ static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint
     return code;
 }
 
-static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t place, struct side *s, struct course *c,
-                   bool opens)
+static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t place, struct side *s,
+                   struct course *c, bool opens)
 {
     const struct observation *up = t->seen[place], *down = t->seen[place + 1];
     int64_t when = up ? t->t_ns[place] : t->t_ns[t->last];
@@ -297,7 +298,8 @@ static int64_t transit(const struct dp_locate *l, const struct transmission *t, 
 }
 
 /* Whether the point captured from before the packet can have come until after. */
-static bool inside_window(const struct dp_locate *l, const struct transmission *t, uint32_t down, bool *ret_explicit)
+static bool inside_window(const struct dp_locate *l, const struct transmission *t, uint32_t down,
+                          bool *ret_explicit)
 {
     uint32_t v = vantage_at(l, direction_of(t), down);
     const struct vantage *at = &l->vantages[v];
@@ -311,7 +313,8 @@ static bool inside_window(const struct dp_locate *l, const struct transmission *
     return sent > start + error && sent + transit(l, t, down) < end - error;
 }
 
-/* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its acknowledgement. */
+/* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its
+ * acknowledgement. */
 static bool not_acknowledged(const struct dp_locate *l, const struct transmission *t)
 {
     const struct half *h = &t->flow->half[t->half];
@@ -324,7 +327,8 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
         return true;
     uint32_t v = vantage_at(l, direction_of(t), t->last);
     int64_t flow_went_on = to_reference(l, v, h->data[v].last_ns);
-    int64_t watched = to_reference(l, v, l->vantages[v].has_window ? l->vantages[v].end_ns : l->vantages[v].last_ns);
+    int64_t watched =
+        to_reference(l, v, l->vantages[v].has_window ? l->vantages[v].end_ns : l->vantages[v].last_ns);
     return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
 }
 
@@ -367,16 +371,16 @@ static int add_loss(struct dp_locate *l, const struct transmission *t, struct si
     if (code)
         return code;
     s->losses[s->loss_count++] = (struct loss_event){.t_ns = t->t_ns[t->last],
-                                                    .raw_ns = o->ts_ns,
-                                                    .start = o->start,
-                                                    .flow = t->flow->id,
-                                                    .half = (uint8_t)t->half,
-                                                    .payload = o->payload,
-                                                    .ip_len = o->ip_len,
-                                                    .lost_bytes = bytes,
-                                                    .tcp_flags = o->tcp_flags,
-                                                    .control = t->start == t->end,
-                                                    .proven = tcp_confirms(l, t)};
+                                                     .raw_ns = o->ts_ns,
+                                                     .start = o->start,
+                                                     .flow = t->flow->id,
+                                                     .half = (uint8_t)t->half,
+                                                     .payload = o->payload,
+                                                     .ip_len = o->ip_len,
+                                                     .lost_bytes = bytes,
+                                                     .tcp_flags = o->tcp_flags,
+                                                     .control = t->start == t->end,
+                                                     .proven = tcp_confirms(l, t)};
     return DP_OK;
 }
 
@@ -460,9 +464,9 @@ static int reset_appeared(struct dp_locate *l, const struct transmission *t)
         return code;
     enum dp_direction d = direction_of(t);
     l->resets[l->reset_count++] = (struct reset_event){.segment = (int)segment_at(l, d, t->first - 1),
-                                                      .direction = d,
-                                                      .flow = t->flow->id,
-                                                      .t_ns = t->t_ns[t->first]};
+                                                       .direction = d,
+                                                       .flow = t->flow->id,
+                                                       .t_ns = t->t_ns[t->first]};
     return DP_OK;
 }
 
@@ -478,7 +482,8 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
         return DP_OK;
     }
     if (o->tcp_flags & DP_TCP_RST) {
-        /* The side that it should have come from never saw it. A flow that comes around that point proves nothing. */
+        /* The side that it should have come from never saw it. A flow that comes around that point proves
+         * nothing. */
         const struct half *other = &t->flow->half[1 - t->half];
         uint32_t v = vantage_at(l, d, t->first - 1);
         bool watched = other->data[v].seen || other->control[v].seen || half_seen(l, t, t->first - 1);

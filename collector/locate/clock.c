@@ -59,7 +59,8 @@ static int extend_back(struct dp_clock_pair *pair, int64_t t)
     for (;;) {
         int64_t missing = (pair->origin_ns - t + pair->width_ns - 1) / pair->width_ns;
         if (pair->count + (size_t)missing <= MAX_SLICES) {
-            int code = dp_grow(&pair->slices, &pair->room, pair->count + (size_t)missing, sizeof *pair->slices);
+            int code =
+                dp_grow(&pair->slices, &pair->room, pair->count + (size_t)missing, sizeof *pair->slices);
             if (code)
                 return code;
             memmove(&pair->slices[missing], pair->slices, pair->count * sizeof *pair->slices);
@@ -98,7 +99,8 @@ int dp_clock_sample(struct dp_clock_pair *pair, bool forward, int64_t t_a, int64
     return DP_OK;
 }
 
-/* sign +1: lower hull (bounds from above hold below these points); -1: upper hull. Points come in order of t. */
+/* sign +1: lower hull (bounds from above hold below these points); -1: upper hull. Points come in order of t.
+ */
 static size_t hull(struct point *points, size_t count, double sign)
 {
     size_t n = 0;
@@ -168,8 +170,9 @@ static double time_span(const struct envelope *e)
     return last - first;
 }
 
-/* Queues that fill and drain within a short capture look like a skew. So a skew has to earn its place: where the samples
- * span long enough it is clear; else the smallest one is taken that leaves a fair part of the widest margin. */
+/* Queues that fill and drain within a short capture look like a skew. So a skew has to earn its place: where
+ * the samples span long enough it is clear; else the smallest one is taken that leaves a fair part of the
+ * widest margin. */
 static double modest(const struct envelope *e, double best)
 {
     double margin = margin_at(e, best);
@@ -212,7 +215,8 @@ static double offset_error(const struct envelope *e, double skew, double offset)
     return error;
 }
 
-/* The smallest part of one side, for when only one direction was seen: the delay's floor is the best guess. */
+/* The smallest part of one side, for when only one direction was seen: the delay's floor is the best guess.
+ */
 static void fit_one_side(const struct envelope *e, struct dp_clock_line *line)
 {
     bool up = e->up_count > 0;

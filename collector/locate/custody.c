@@ -1,6 +1,7 @@
-/* Custody of byte intervals: puts what all vantage points saw of a flow direction together into transmissions. A
- * super-packet at one point, the packets it is cut into at the next and the one they are merged into at a third cover the
- * same stream positions; where their borders differ, the positions between any two borders are looked at by themselves. */
+/* Custody of byte intervals: puts what all vantage points saw of a flow direction together into
+ * transmissions. A super-packet at one point, the packets it is cut into at the next and the one they are
+ * merged into at a third cover the same stream positions; where their borders differ, the positions between
+ * any two borders are looked at by themselves. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,11 @@ struct work {
     bool control;
     int64_t limit;
     size_t count; /* of l->references */
+    /* Which part of each lane to look at: window number `window` of `windows`, or all where windows is 0. */
+    size_t window, windows;
 };
+
+#define WINDOW_SIZE 256 /* observations of a lane in one window */
 
 static struct lane *lanes_of(struct work *w)
 {
@@ -41,43 +46,80 @@ static int by_start_then_time(const void *a, const void *b)
     return x->place < y->place ? -1 : x->place > y->place;
 }
 
+/* Nearly sorted as a rule (a retransmission here and there): then insertion is the fastest, else a real sort
+ * is. */
+static void sort_references(struct reference *r, size_t count)
+{
+    size_t moves = 0, most = 32 * count + 1024;
+    for (size_t i = 1; i < count; i++) {
+        if (by_start_then_time(&r[i - 1], &r[i]) <= 0)
+            continue;
+        struct reference moving = r[i];
+        size_t k = i;
+        for (; k > 0 && moves < most && by_start_then_time(&r[k - 1], &moving) > 0; k--, moves++)
+            r[k] = r[k - 1];
+        r[k] = moving;
+        if (moves >= most) {
+            qsort(r, count, sizeof *r, by_start_then_time);
+            return;
+        }
+    }
+}
+
+static void lane_range(const struct work *w, const struct lane *lane, size_t *ret_from, size_t *ret_to)
+{
+    *ret_from = 0;
+    *ret_to = lane->count;
+    if (w->windows == 0)
+        return;
+    *ret_from = lane->count * w->window / w->windows;
+    if (lane->count - *ret_from > WINDOW_SIZE)
+        *ret_to = *ret_from + WINDOW_SIZE;
+}
+
 /* Collects the pending observations of all vantage points in order of stream position. */
 static int collect(struct work *w)
 {
     struct dp_locate *l = w->l;
     struct lane *lanes = lanes_of(w);
     bool forward = half_forward(w->flow, w->half);
-    size_t need = 0;
-    for (size_t v = 0; v < l->vantage_count; v++)
-        need += lanes[v].count;
+    struct {
+        struct observation *next, *end;
+        uint32_t vantage;
+    } heads[DP_LOCATE_MAX_VANTAGES];
+    size_t head_count = 0, need = 0;
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        size_t from, to;
+        lane_range(w, &lanes[v], &from, &to);
+        if (from == to)
+            continue;
+        heads[head_count].next = lanes[v].items + from;
+        heads[head_count].end = lanes[v].items + to;
+        heads[head_count++].vantage = v;
+        need += to - from;
+    }
+    w->count = 0;
     int code = dp_grow(&l->references, &l->reference_room, need, sizeof *l->references);
     if (code)
         return code;
-    size_t n = 0;
-    bool sorted = true;
-    size_t next[DP_LOCATE_MAX_VANTAGES] = {0};
-    /* A merge by hand: lanes are mostly in order, and then no sort is needed. */
-    while (n < need) {
-        size_t best = l->vantage_count;
-        for (size_t v = 0; v < l->vantage_count; v++) {
-            if (next[v] < lanes[v].count &&
-                (best == l->vantage_count || lanes[v].items[next[v]].start < lanes[best].items[next[best]].start))
-                best = v;
-        }
-        struct observation *o = &lanes[best].items[next[best]++];
-        struct reference *r = &l->references[n];
-        r->start = o->start;
-        r->end = o->start + o->span;
-        r->o = o;
-        r->t_ns = to_reference(l, (uint32_t)best, o->ts_ns);
-        r->place = place_to_vantage(l, forward, (uint32_t)best);
-        sorted = sorted && (n == 0 || by_start_then_time(&l->references[n - 1], r) <= 0 ||
-                            l->references[n - 1].start == r->start);
-        n++;
+    /* A merge by hand: lanes are mostly in order, so that little is left to sort. */
+    struct reference *r = l->references;
+    while (head_count) {
+        size_t best = 0;
+        for (size_t i = 1; i < head_count; i++)
+            if (heads[i].next->start < heads[best].next->start)
+                best = i;
+        struct observation *o = heads[best].next++;
+        *r++ = (struct reference){.start = o->start,
+                                  .end = o->start + o->span,
+                                  .o = o,
+                                  .t_ns = to_reference(l, heads[best].vantage, o->ts_ns),
+                                  .place = place_to_vantage(l, forward, heads[best].vantage)};
+        if (heads[best].next == heads[best].end)
+            heads[best] = heads[--head_count];
     }
-    if (!sorted)
-        qsort(l->references, n, sizeof *l->references, by_start_then_time);
-    w->count = n;
+    w->count = need;
+    sort_references(l->references, need);
     return DP_OK;
 }
 
@@ -100,7 +142,8 @@ static size_t group_end(const struct work *w, size_t i)
     return j;
 }
 
-/* Whether every vantage point saw the group at most once and in the same shape: then nothing has to be told apart. */
+/* Whether every vantage point saw the group at most once and in the same shape: then nothing has to be told
+ * apart. */
 static bool plain_group(const struct reference *r, size_t count)
 {
     uint64_t places = 0;
@@ -126,7 +169,8 @@ struct orientation {
 static void orientation_from_group(struct orientation *o, int half, const struct reference *r, size_t count)
 {
     const struct reference *low = NULL, *high = NULL, *first = &r[0], *last = &r[0];
-    for (size_t i = 0; i < count; i++) { /* places are vantage numbers here: the flow counts as forward still */
+    for (size_t i = 0; i < count;
+         i++) { /* places are vantage numbers here: the flow counts as forward still */
         if (r[i].place == o->low)
             low = &r[i];
         if (r[i].place == o->high)
@@ -167,8 +211,8 @@ static int sample_group(struct work *w, const struct reference *r, size_t count)
         if (!seen[v])
             continue;
         if (previous < l->vantage_count) {
-            int code = dp_clock_sample(&l->clocks[previous * l->vantage_count + v], forward, seen[previous]->ts_ns,
-                                       seen[v]->ts_ns);
+            int code = dp_clock_sample(&l->clocks[previous * l->vantage_count + v], forward,
+                                       seen[previous]->ts_ns, seen[v]->ts_ns);
             if (code)
                 return code;
         }
@@ -177,27 +221,43 @@ static int sample_group(struct work *w, const struct reference *r, size_t count)
     return DP_OK;
 }
 
+static int window_groups(struct work *w, struct orientation *o)
+{
+    bool near = w->flow->client_near;
+    if (o)
+        w->flow->client_near = w->half == 0; /* so that places are vantage numbers */
+    int code = collect(w);
+    w->flow->client_near = near;
+    for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
+        j = group_end(w, i);
+        if (j - i < 2 || !plain_group(&w->l->references[i], j - i))
+            continue;
+        if (o)
+            orientation_from_group(o, w->half, &w->l->references[i], j - i);
+        else
+            code = sample_group(w, &w->l->references[i], j - i);
+    }
+    return code;
+}
+
+#define SAMPLE_WINDOWS 16
+
+/* Looks at plain groups: for orientation at the beginning of the flow, for the clocks at windows all along
+ * it. */
 static int each_plain_group(struct work *w, struct orientation *o)
 {
     for (int half = 0; half < 2; half++) {
         for (int control = 0; control < 2; control++) {
             w->half = half;
             w->control = control;
-            bool near = w->flow->client_near;
-            if (o)
-                w->flow->client_near = half == 0; /* so that places are vantage numbers */
-            int code = collect(w);
-            w->flow->client_near = near;
-            if (code)
-                return code;
-            for (size_t i = 0, j; i < w->count; i = j) {
-                j = group_end(w, i);
-                if (j - i < 2 || !plain_group(&w->l->references[i], j - i))
-                    continue;
-                if (o)
-                    orientation_from_group(o, half, &w->l->references[i], j - i);
-                else
-                    code = sample_group(w, &w->l->references[i], j - i);
+            size_t most = 0;
+            for (size_t v = 0; v < w->l->vantage_count; v++)
+                most = lanes_of(w)[v].count > most ? lanes_of(w)[v].count : most;
+            bool all = most <= (size_t)SAMPLE_WINDOWS * WINDOW_SIZE;
+            w->windows = o ? 1 : all ? 0 : SAMPLE_WINDOWS;
+            size_t rounds = o || all ? 1 : SAMPLE_WINDOWS;
+            for (w->window = 0; w->window < rounds; w->window++) {
+                int code = window_groups(w, o);
                 if (code)
                     return code;
             }
@@ -292,7 +352,8 @@ enum likeness { DIFFERENT, POSSIBLE, SAME };
 static enum likeness likeness(const struct observation *a, const struct observation *b)
 {
     bool stamps = (a->marks & MARK_HAS_TS) && (b->marks & MARK_HAS_TS);
-    bool ids = (a->marks & MARK_HAS_IP_ID) && (b->marks & MARK_HAS_IP_ID) && a->start == b->start && a->span == b->span;
+    bool ids = (a->marks & MARK_HAS_IP_ID) && (b->marks & MARK_HAS_IP_ID) && a->start == b->start &&
+               a->span == b->span;
     if (stamps && a->tsval != b->tsval)
         return DIFFERENT;
     if (ids && a->ip_id != b->ip_id)
@@ -327,8 +388,8 @@ static bool can_follow(const struct matching *m, const struct transmission *t, c
     return t->last < m->place && !t->seen[m->place] && t->t_ns[t->last] <= r->t_ns + m->tolerance;
 }
 
-/* Each cover takes the latest transmission that set out before it came, the last cover first: where as many came as set
- * out, that keeps their order, and where fewer came, it is the earlier copies that were lost. */
+/* Each cover takes the latest transmission that set out before it came, the last cover first: where as many
+ * came as set out, that keeps their order, and where fewer came, it is the earlier copies that were lost. */
 static void match_like(struct matching *m, enum likeness wanted)
 {
     struct transmission *open = m->w->l->open;
@@ -403,7 +464,8 @@ static void relate_copies(struct transmission *open, size_t count)
 #define MATCH_MAX 512 /* covers of one interval; more than any TCP sends, so a bound for made-up traffic */
 
 /* Puts the covers of one interval of stream positions together. */
-static int match_interval(struct work *w, struct reference **covers, size_t count, uint64_t start, uint64_t end)
+static int match_interval(struct work *w, struct reference **covers, size_t count, uint64_t start,
+                          uint64_t end)
 {
     struct reference *at[MATCH_MAX];
     uint8_t used[MATCH_MAX];
@@ -539,8 +601,19 @@ static void compact(struct work *w)
     }
 }
 
+static bool anything_due(struct work *w)
+{
+    const struct lane *lanes = lanes_of(w);
+    for (uint32_t v = 0; v < w->l->vantage_count; v++)
+        if (lanes[v].count && to_reference(w->l, v, lanes[v].items[0].ts_ns) <= w->limit)
+            return true;
+    return false;
+}
+
 static int settle_half(struct work *w)
 {
+    if (!anything_due(w))
+        return DP_OK;
     int code = collect(w);
     for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
         struct reference *r = w->l->references;

@@ -1,8 +1,9 @@
 /* The engine's own structures, shared by its parts and by nobody else.
  *
- * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation; custody.c puts the
- * observations of all vantage points together into transmissions; account.c books what each transmission proves;
- * evidence.c adds what TCP itself tells; pattern.c and findings.c draw the conclusions; text.c puts them into words. */
+ * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation;
+ * custody.c puts the observations of all vantage points together into transmissions; account.c books what
+ * each transmission proves; evidence.c adds what TCP itself tells; pattern.c and findings.c draw the
+ * conclusions; text.c puts them into words. */
 #ifndef DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
 #define DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
 
@@ -27,8 +28,9 @@ enum observation_mark {
     MARK_VISITED = 0x100,
 };
 
-/* One packet as one vantage point saw it. Data (also SYN and FIN, which occupy a sequence number each) covers stream
- * positions [start, start + span); a packet that covers none is matched a key and keeps it in `start`. */
+/* One packet as one vantage point saw it. Data (also SYN and FIN, which occupy a sequence number each) covers
+ * stream positions [start, start + span); a packet that covers none is matched a key and keeps it in `start`.
+ */
 struct observation {
     int64_t ts_ns; /* by the vantage point's clock */
     uint64_t start;
@@ -40,7 +42,7 @@ struct observation {
     uint16_t ip_id;
     uint16_t tcp_flags;
     uint16_t marks;
-    uint16_t mss;    /* of a SYN */
+    uint16_t mss; /* of a SYN */
     uint8_t hash_len;
     uint8_t ttl;
     uint8_t options; /* of a SYN: OPTION_* */
@@ -48,11 +50,12 @@ struct observation {
 
 enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4 };
 
-/* Observations of one flow direction at one vantage point that wait for their settlement, in order of capture. */
+/* Observations of one flow direction at one vantage point that wait for their settlement, in order of
+ * capture. */
 struct lane {
     struct observation *items;
     size_t count, room;
-    uint64_t seen;     /* in all, also settled ones */
+    uint64_t seen; /* in all, also settled ones */
     int64_t first_ns, last_ns;
 };
 
@@ -70,7 +73,7 @@ struct course {
     uint64_t entered, lost;
     uint64_t lost_bytes;
     uint64_t passed_after_loss;
-    int64_t last_up_ns, last_down_ns; /* for reordering */
+    int64_t last_up_ns, last_down_ns;                  /* for reordering */
     int64_t first_loss_ns, last_loss_ns, last_pass_ns; /* reference clock; 0 none */
 };
 
@@ -93,15 +96,16 @@ struct outer_event {
 
 /* One direction of a flow: from client to server (0) or back (1). */
 struct half {
-    struct lane *data;    /* one per vantage point */
-    struct lane *control; /* packets that cover no stream position */
+    struct lane *data;     /* one per vantage point */
+    struct lane *control;  /* packets that cover no stream position */
     struct course *course; /* one per segment */
-    uint64_t *missed;     /* one per vantage point: passed there without being seen */
-    uint64_t position;    /* highest stream position seen anywhere; low 32 bits are the sequence number; 0 none */
+    uint64_t *missed;      /* one per vantage point: passed there without being seen */
+    uint64_t
+        position; /* highest stream position seen anywhere; low 32 bits are the sequence number; 0 none */
     struct ack_mark *acks; /* cumulative acknowledgements of this half's data, from the other direction */
     size_t ack_count, ack_room;
     uint8_t ack_vantage;
-    bool acked_some; /* the receiver acknowledged something that was sent while we watched */
+    bool acked_some;      /* the receiver acknowledged something that was sent while we watched */
     struct range *dsacks; /* bytes that the receiver reported to have got twice (RFC 2883) */
     size_t dsack_count, dsack_room;
     uint64_t sacked_above; /* highest right edge that a SACK reported */
@@ -114,7 +118,8 @@ struct half {
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
     uint64_t content_base;   /* SMTP: where the message's content begins (behind DATA); 0 not known */
     bool syn, rst;
-    /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first. */
+    /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
+     */
     uint8_t window_vantage;
     int64_t zero_since_ns, zero_last_ns; /* 0: none open */
     int64_t longest_zero_ns;
@@ -127,19 +132,19 @@ struct flow {
     uint8_t named_by;              /* that vantage point */
     bool oriented;
     bool certain_orientation;
-    bool sampled;         /* its first packets have served the clocks */
-    bool settled_before;  /* later packets serve them as they are settled */
-    bool client_near;     /* client to server is forward */
-    bool client_known;    /* a SYN told who is who */
-    bool established;     /* data or a handshake's last ACK was seen */
-    uint32_t isn;         /* of the client's SYN */
+    bool sampled;        /* its first packets have served the clocks */
+    bool settled_before; /* later packets serve them as they are settled */
+    bool client_near;    /* client to server is forward */
+    bool client_known;   /* a SYN told who is who */
+    bool established;    /* data or a handshake's last ACK was seen */
+    uint32_t isn;        /* of the client's SYN */
     bool has_isn;
-    uint16_t smtp_code;   /* the last 4xx or 5xx reply */
+    uint16_t smtp_code; /* the last 4xx or 5xx reply */
     char smtp_text[DP_NOTE_TEXT];
-    int64_t smtp_ns;      /* its time by the reference clock's raw lane */
+    int64_t smtp_ns; /* its time by the reference clock's raw lane */
     uint8_t smtp_vantage;
-    struct half half[2];  /* 0: client to server */
-    uint8_t *seen_at;     /* per vantage point: whether any packet */
+    struct half half[2];          /* 0: client to server */
+    uint8_t *seen_at;             /* per vantage point: whether any packet */
     struct dp_endpoints *seen_as; /* per vantage point; family 0: not seen */
     /* orientation evidence between first and last vantage that share packets */
     int64_t ttl_votes;
@@ -172,7 +177,8 @@ struct vantage {
     /* clock against the reference */
     double offset_ns, skew;
     int64_t error_ns;
-    uint64_t missed_proven; /* bytes acknowledged by the receiver that never showed here: this capture misses packets */
+    uint64_t missed_proven; /* bytes acknowledged by the receiver that never showed here: this capture misses
+                               packets */
 };
 
 /* One slice of time in one direction of a segment. */
@@ -186,13 +192,13 @@ struct loss_event {
     int64_t t_ns;   /* reference clock, when it entered */
     int64_t raw_ns; /* by the upstream vantage point's clock */
     uint64_t start;
-    uint32_t flow;  /* index */
+    uint32_t flow; /* index */
     uint32_t payload, ip_len;
     uint32_t lost_bytes;
     uint16_t tcp_flags;
     uint8_t half;
     bool control; /* covers no stream position: a pure ACK, a RST, a datagram */
-    bool proven;    /* TCP itself confirms it: sent again, never acknowledged */
+    bool proven;  /* TCP itself confirms it: sent again, never acknowledged */
 };
 
 #define DELAY_SAMPLES 16384
@@ -215,7 +221,7 @@ struct side {
     struct passage *passages;
     size_t passage_count, passage_room;
     uint32_t passage_stride; /* of so many seconds one is kept; 0 as 1 */
-    int64_t *delays; /* reservoir */
+    int64_t *delays;         /* reservoir */
     uint64_t delay_count;
     int64_t delay_min, delay_max;
 };
@@ -256,7 +262,7 @@ struct dp_locate {
     uint64_t next_sweep_at; /* value of pending that starts the next sweep */
     uint64_t random;        /* state of the reservoirs' generator */
     bool clocks_ready;
-    int64_t reference_ns;   /* the reference's first packet */
+    int64_t reference_ns;         /* the reference's first packet */
     struct dp_clock_pair *clocks; /* [from * vantage_count + to]: neighbours among those that saw a packet */
     struct reference *references; /* scratch of custody.c */
     size_t reference_room;
@@ -313,20 +319,22 @@ struct transmission {
     uint64_t start, end;
     struct observation *seen[DP_LOCATE_MAX_VANTAGES]; /* by place */
     int64_t t_ns[DP_LOCATE_MAX_VANTAGES];
-    uint32_t first, last; /* places */
-    bool duplicate;        /* a host sent the packet once more at `first` */
-    int64_t next_copy_ns;  /* when the next transmission of the same positions set out; 0 none */
+    uint32_t first, last;     /* places */
+    bool duplicate;           /* a host sent the packet once more at `first` */
+    int64_t next_copy_ns;     /* when the next transmission of the same positions set out; 0 none */
     int64_t other_arrival_ns; /* when another one first came farther than `last`; 0 never */
-    bool other_unseen;     /* another one set out later and was seen no farther either */
+    bool other_unseen;        /* another one set out later and was seen no farther either */
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
 
 /* ---- evidence.c ---- */
-int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *digest) DP_MUST_CHECK;
+int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage,
+                         const struct dp_digest *digest) DP_MUST_CHECK;
 /* Whether the receiver acknowledged everything before `position` by reference time t (INT64_MAX: ever). */
 bool evidence_acknowledged(const struct dp_locate *l, const struct half *half, uint64_t position, int64_t t,
                            int64_t *ret_when);
-int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *transmission) DP_MUST_CHECK;
+int evidence_outer(struct dp_locate *l, struct flow *flow, int half,
+                   const struct transmission *transmission) DP_MUST_CHECK;
 int evidence_holes(struct dp_locate *l, struct flow *flow, int half) DP_MUST_CHECK;
 void evidence_trim(struct dp_locate *l, struct half *half, int64_t limit);
 
@@ -336,7 +344,8 @@ struct pattern_result {
     uint32_t size_over;
     double confidence; /* that the pattern is right, given the losses */
 };
-struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment, enum dp_direction direction);
+struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment,
+                                     enum dp_direction direction);
 
 /* ---- findings.c ---- */
 int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
@@ -346,7 +355,8 @@ int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHE
 
 /* ---- text.c ---- */
 /* Fills a finding's summary and next step. side: the losses it is about, or NULL. what: of a rewrite. */
-int text_finding(const struct dp_locate *l, struct dp_finding *finding, const struct side *side, const char *what) DP_MUST_CHECK;
+int text_finding(const struct dp_locate *l, struct dp_finding *finding, const struct side *side,
+                 const char *what) DP_MUST_CHECK;
 /* A malloc'd string, or NULL. */
 char *text_format(const char *format, ...) DP_PRINTF(1, 2);
 

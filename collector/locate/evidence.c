@@ -1,5 +1,6 @@
-/* What TCP itself proves: acknowledgements (arrival), duplicates reported by the receiver, bytes that pass the last
- * vantage point again (lost beyond it), holes at the first one that are filled by a retransmission (lost before it). */
+/* What TCP itself proves: acknowledgements (arrival), duplicates reported by the receiver, bytes that pass
+ * the last vantage point again (lost beyond it), holes at the first one that are filled by a retransmission
+ * (lost before it). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@ static uint64_t near_position(uint64_t near, uint32_t seq)
 
 static int note_dsack(struct half *h, uint64_t start, uint64_t end)
 {
-    if (h->dsack_count && h->dsacks[h->dsack_count - 1].start == start && h->dsacks[h->dsack_count - 1].end == end)
+    if (h->dsack_count && h->dsacks[h->dsack_count - 1].start == start &&
+        h->dsacks[h->dsack_count - 1].end == end)
         return DP_OK;
     int code = dp_grow(&h->dsacks, &h->dsack_room, h->dsack_count + 1, sizeof *h->dsacks);
     if (code == DP_OK)
@@ -93,13 +95,15 @@ void evidence_trim(struct dp_locate *l, struct half *h, int64_t limit)
     if (limit == INT64_MAX || h->ack_count < 1024)
         return;
     size_t gone = 0;
-    while (gone + 1 < h->ack_count && to_reference(l, h->ack_vantage, h->acks[gone].t_ref_raw) < limit - 1000000000LL)
+    while (gone + 1 < h->ack_count &&
+           to_reference(l, h->ack_vantage, h->acks[gone].t_ref_raw) < limit - 1000000000LL)
         gone++;
     memmove(h->acks, h->acks + gone, (h->ack_count - gone) * sizeof *h->acks);
     h->ack_count -= gone;
 }
 
-static int add_outer(struct outer_event **events, size_t *count, size_t *room, const struct observation *o, int64_t t)
+static int add_outer(struct outer_event **events, size_t *count, size_t *room, const struct observation *o,
+                     int64_t t)
 {
     /* A super-packet that was cut up comes in several pieces. */
     if (*count && (*events)[*count - 1].start == o->start && (*events)[*count - 1].t_ns == t)
@@ -110,8 +114,8 @@ static int add_outer(struct outer_event **events, size_t *count, size_t *room, c
     return code;
 }
 
-/* Bytes that passed the last vantage point before and pass it again, unacknowledged: the earlier copy was lost beyond it
- * (or what answered it was). */
+/* Bytes that passed the last vantage point before and pass it again, unacknowledged: the earlier copy was
+ * lost beyond it (or what answered it was). */
 int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *t)
 {
     struct half *h = &flow->half[half];
@@ -129,8 +133,8 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
     return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
 }
 
-/* Of a connection that was under way when the capture began, bytes may have been sent before: what looks like a hole then
- * need not be one, until the stream has moved on for good. */
+/* Of a connection that was under way when the capture began, bytes may have been sent before: what looks like
+ * a hole then need not be one, until the stream has moved on for good. */
 static bool stream_known(const struct half *h, uint64_t start, const struct lane *lane, int64_t ts_ns)
 {
     return h->syn || (start - h->first_position > 1000000 && ts_ns - lane->first_ns > 3000000000LL);
@@ -142,11 +146,11 @@ static void open_hole(struct half *h, uint64_t start, const struct observation *
         memmove(h->holes, h->holes + 1, (HOLES - 1) * sizeof h->holes[0]);
         h->hole_count--;
     }
-    h->holes[h->hole_count++] =
-        (struct hole){start, o->start, t, o->ip_id, (o->marks & MARK_HAS_IP_ID) != 0};
+    h->holes[h->hole_count++] = (struct hole){start, o->start, t, o->ip_id, (o->marks & MARK_HAS_IP_ID) != 0};
 }
 
-/* A hole that is filled: by a packet that was merely late, or by a retransmission, which says that the first was lost. */
+/* A hole that is filled: by a packet that was merely late, or by a retransmission, which says that the first
+ * was lost. */
 static int fill_hole(struct half *h, const struct observation *o, int64_t t)
 {
     for (uint32_t i = 0; i < h->hole_count; i++) {

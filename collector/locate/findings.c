@@ -12,7 +12,8 @@ struct drawing {
     size_t room;
 };
 
-static struct dp_finding *new_finding(struct drawing *w, enum dp_code code, int from, int to, enum dp_direction d)
+static struct dp_finding *new_finding(struct drawing *w, enum dp_code code, int from, int to,
+                                      enum dp_direction d)
 {
     if (dp_grow(&w->report->findings, &w->room, w->report->finding_count + 1, sizeof *w->report->findings))
         return NULL;
@@ -70,7 +71,8 @@ static int list_flows(const struct dp_locate *l, struct dp_finding *f, const str
     return f->flows ? DP_OK : DP_ERR_NOMEM;
 }
 
-/* The 4xx or 5xx reply that came to a flow after its loss, the most telling one: the earliest after the first loss. */
+/* The 4xx or 5xx reply that came to a flow after its loss, the most telling one: the earliest after the first
+ * loss. */
 static int attach_reply(const struct dp_locate *l, struct dp_finding *f)
 {
     const struct flow *best = NULL;
@@ -158,8 +160,8 @@ static int collect_outer(struct drawing *w, struct outer *o, uint32_t index, int
         if (reported_twice(h, e))
             continue;
         if (!o->finding)
-            o->finding = new_finding(w, DP_CODE_LOSS, from, to,
-                                     half_forward(flow, half) ? DP_FORWARD : DP_REVERSE);
+            o->finding =
+                new_finding(w, DP_CODE_LOSS, from, to, half_forward(flow, half) ? DP_FORWARD : DP_REVERSE);
         struct dp_finding *f = o->finding;
         if (!f)
             return DP_ERR_NOMEM;
@@ -249,10 +251,10 @@ static bool reset_by_middlebox(const struct dp_locate *l, uint32_t flow)
     return false;
 }
 
-/* A finding that lies with the end of a flow, in the outer segment there. from_server: the packets that tell come from
- * the server. */
-static int draw_at_end(struct drawing *w, enum dp_code code, uint32_t index, bool at_server, enum dp_direction d,
-                       struct dp_finding **ret_finding)
+/* A finding that lies with the end of a flow, in the outer segment there. from_server: the packets that tell
+ * come from the server. */
+static int draw_at_end(struct drawing *w, enum dp_code code, uint32_t index, bool at_server,
+                       enum dp_direction d, struct dp_finding **ret_finding)
 {
     struct dp_locate *l = w->l;
     bool far = l->flows[index]->client_near == at_server;
@@ -420,30 +422,37 @@ static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
     }
     if (!any) {
         *ret_why = text_format("None of the captures holds an IP packet that passes the filter.");
-        *ret_next = text_format("Capture again while the traffic runs, and check interface names and the filter.");
+        *ret_next =
+            text_format("Capture again while the traffic runs, and check interface names and the filter.");
     } else if (empty && (empty == first || empty == last || !matched)) {
-        *ret_why = text_format("The capture at %s holds no packet, so nothing can be said about what passes there.",
-                               empty->name);
-        *ret_next = text_format("Check that the capture at %s ran at the same time, on the right interface and with the "
-                                "right filter, and capture again.",
-                                empty->name);
+        *ret_why =
+            text_format("The capture at %s holds no packet, so nothing can be said about what passes there.",
+                        empty->name);
+        *ret_next = text_format(
+            "Check that the capture at %s ran at the same time, on the right interface and with the "
+            "right filter, and capture again.",
+            empty->name);
     } else if (!matched && !overlap_in_time(l)) {
         *ret_why = text_format("The captures do not overlap in time and have no packet in common.");
         *ret_next = text_format("Capture at all vantage points at the same time.");
     } else if (!matched || (blind && l->vantage_count > 1)) {
         const struct vantage *v = blind ? blind : last;
-        *ret_why = text_format("No packet at %s was seen at any other vantage point, so the captures cannot be compared.",
-                               v->name);
-        *ret_next = text_format("Check that %s lies on the path of this traffic; if addresses are rewritten before it, "
-                                "let the capture begin before the connections do.",
-                                v->name);
+        *ret_why = text_format(
+            "No packet at %s was seen at any other vantage point, so the captures cannot be compared.",
+            v->name);
+        *ret_next = text_format(
+            "Check that %s lies on the path of this traffic; if addresses are rewritten before it, "
+            "let the capture begin before the connections do.",
+            v->name);
     } else if (unknown) {
-        *ret_why = text_format("%llu packets cannot be accounted for: the capture at %s dropped packets itself, so "
-                               "whether they passed there is not known.",
-                               (unsigned long long)unknown, l->vantages[unknown_at].name);
-        *ret_next = text_format("Capture again at %s with a larger buffer (tcpdump -B 65536), a narrower filter or a "
-                                "shorter snap length (-s 128).",
-                                l->vantages[unknown_at].name);
+        *ret_why =
+            text_format("%llu packets cannot be accounted for: the capture at %s dropped packets itself, so "
+                        "whether they passed there is not known.",
+                        (unsigned long long)unknown, l->vantages[unknown_at].name);
+        *ret_next =
+            text_format("Capture again at %s with a larger buffer (tcpdump -B 65536), a narrower filter or a "
+                        "shorter snap length (-s 128).",
+                        l->vantages[unknown_at].name);
     } else {
         return DP_OK;
     }
@@ -473,7 +482,8 @@ static int draw_verdict(struct drawing *w)
             w->l->vantage_count == 1
                 ? text_format("Nothing points to a fault: TCP shows no loss in the %llu packets seen at %s.",
                               (unsigned long long)packets, first)
-                : text_format("Nothing was lost between %s and %s, in either direction (%llu packets in %zu flows compared).",
+                : text_format("Nothing was lost between %s and %s, in either direction (%llu packets in %zu "
+                              "flows compared).",
                               first, last, (unsigned long long)packets, w->l->flow_count);
     }
     return r->verdict_summary ? DP_OK : DP_ERR_NOMEM;

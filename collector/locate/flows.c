@@ -1,4 +1,5 @@
-/* Flows: which packets of which vantage points belong together, who is the client, and which way is forward. */
+/* Flows: which packets of which vantage points belong together, who is the client, and which way is forward.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +22,8 @@ static void pack_endpoint(uint8_t out[18], const struct dp_addr *addr, uint16_t 
     out[17] = (uint8_t)port;
 }
 
-static struct table_key table_key(uint8_t proto, const struct dp_addr *a, uint16_t a_port, const struct dp_addr *b,
-                                  uint16_t b_port)
+static struct table_key table_key(uint8_t proto, const struct dp_addr *a, uint16_t a_port,
+                                  const struct dp_addr *b, uint16_t b_port)
 {
     struct table_key key = {.proto = proto};
     pack_endpoint(key.low, a, a_port);
@@ -151,8 +152,8 @@ void flow_free(struct flow *flow, size_t vantages)
     free(flow);
 }
 
-static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpoints *endpoints, uint8_t proto,
-                    struct flow **ret_flow)
+static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpoints *endpoints,
+                    uint8_t proto, struct flow **ret_flow)
 {
     int code = dp_grow(&l->flows, &l->flow_room, l->flow_count + 1, sizeof *l->flows);
     if (code == DP_OK)
@@ -193,8 +194,8 @@ static void remember_isn(struct dp_locate *l, struct flow *flow, uint32_t isn)
     *bucket = flow;
 }
 
-/* A flow with this client's initial sequence number: the one with the same endpoints, else one that this vantage point
- * has not seen yet (its addresses are rewritten on the way). */
+/* A flow with this client's initial sequence number: the one with the same endpoints, else one that this
+ * vantage point has not seen yet (its addresses are rewritten on the way). */
 static struct flow *find_by_isn(struct dp_locate *l, uint32_t vantage, uint32_t isn, uint8_t proto,
                                 const struct dp_flow_def *def)
 {
@@ -295,7 +296,8 @@ void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_diff
         flow->client_near = round_trip_difference > 0;
         flow->certain_orientation = true;
     } else {
-        /* Nothing of its own to tell by: as another flow between the same addresses, else the client is near. */
+        /* Nothing of its own to tell by: as another flow between the same addresses, else the client is near.
+         */
         size_t look_at = l->flow_count < 1024 ? l->flow_count : 1024;
         for (size_t i = 0; i < look_at; i++) {
             const struct flow *other = l->flows[i];

@@ -7,8 +7,9 @@
 #include "collector/locate/engine.h"
 #include "collector/locate/grow.h"
 
-/* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled. */
-#define HORIZON_NS 4000000000LL
+/* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled.
+ */
+#define HORIZON_NS 2000000000LL
 #define SWEEP_PENDING 200000
 
 int dp_locate_new(const char *const *names, size_t count, const struct dp_locate_options *options,
@@ -78,7 +79,8 @@ void dp_locate_free(struct dp_locate *l)
     free(l);
 }
 
-/* The 64-bit stream position of a sequence number near what the half has reached. Its low 32 bits are the number. */
+/* The 64-bit stream position of a sequence number near what the half has reached. Its low 32 bits are the
+ * number. */
 static uint64_t unwrap(uint64_t near, uint32_t seq)
 {
     if (near == 0)
@@ -92,18 +94,19 @@ static uint64_t mix(uint64_t h, uint64_t value)
     return h ^ (h >> 32);
 }
 
-/* What makes a packet without stream positions itself, and no middlebox on a plain path touches. */
-static uint64_t control_key(const struct dp_digest *d, uint8_t proto)
+/* What makes a packet without stream positions itself, and no middlebox on a plain path touches. Of TCP the
+ * acknowledged position leads, so that keys come nearly in order. */
+static uint64_t control_key(const struct dp_digest *d, uint8_t proto, const struct half *other)
 {
     uint64_t h = mix(0x243f6a8885a308d3ULL, proto);
     if (proto == 6) {
-        h = mix(h, ((uint64_t)d->seq << 32) | d->ack);
+        h = mix(h, d->seq);
         h = mix(h, ((uint64_t)(d->tcp_flags & 0x3f) << 16) | d->window);
         if (d->bits & DP_DIGEST_HAS_TS)
             h = mix(h, ((uint64_t)d->tsval << 32) | d->tsecr);
         for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
             h = mix(h, ((uint64_t)d->sack[i][0] << 32) | d->sack[i][1]);
-        return h;
+        return unwrap(other->position, d->ack) << 24 | (h >> 40);
     }
     h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
     h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
@@ -143,7 +146,8 @@ static void watch_tcp(struct flow *flow, int half, const struct dp_digest *d)
         h->rst = true;
     if (d->payload_len > 0 && !(d->tcp_flags & DP_TCP_SYN))
         flow->established = true;
-    if (half == 0 && !(d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)) && (d->tcp_flags & DP_TCP_ACK) && flow->half[1].syn)
+    if (half == 0 && !(d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)) && (d->tcp_flags & DP_TCP_ACK) &&
+        flow->half[1].syn)
         flow->established = true;
 }
 
@@ -202,7 +206,7 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         if (o->start + span > h->position || h->position == 0)
             h->position = o->start + span;
     } else {
-        o->start = control_key(d, flow->proto);
+        o->start = control_key(d, flow->proto, &flow->half[1 - half]);
     }
     if (lane->seen++ == 0)
         lane->first_ns = d->ts_ns;

@@ -1,5 +1,5 @@
-/* What do the lost packets of one segment and direction have in common that the others have not? The first pattern of the
- * contract's table that fits is the answer. */
+/* What do the lost packets of one segment and direction have in common that the others have not? The first
+ * pattern of the contract's table that fits is the answer. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +60,8 @@ static void gather(struct evidence *e)
 /* The chance that `lost` packets drawn at random from all are exactly the largest ones. */
 static double chance_of_largest(uint64_t lost, uint64_t passed)
 {
-    double log_chance = lgamma((double)lost + 1) + lgamma((double)passed + 1) - lgamma((double)(lost + passed) + 1);
+    double log_chance =
+        lgamma((double)lost + 1) + lgamma((double)passed + 1) - lgamma((double)(lost + passed) + 1);
     return exp(log_chance);
 }
 
@@ -86,7 +87,8 @@ static bool is_handshake(const struct evidence *e, struct pattern_result *result
 
 static bool is_size(const struct evidence *e, struct pattern_result *result)
 {
-    /* A rule that was set in mid-capture lets large packets through before: then what passed meanwhile counts. */
+    /* A rule that was set in mid-capture lets large packets through before: then what passed meanwhile
+     * counts. */
     uint32_t over = e->largest_ever;
     uint64_t passed = e->passed;
     if (e->smallest_lost <= over && e->passed_during >= 8 && e->lost >= 8) {
@@ -96,7 +98,8 @@ static bool is_size(const struct evidence *e, struct pattern_result *result)
     if (over == 0 || passed == 0 || e->smallest_lost <= over)
         return false;
     double chance = chance_of_largest(e->lost, passed);
-    /* Something must have passed after the losses began, or it may just as well be that nothing passes any more. */
+    /* Something must have passed after the losses began, or it may just as well be that nothing passes any
+     * more. */
     if (chance > 0.05 || (e->passed_during == 0 && e->side->loss_count < 3))
         return false;
     result->pattern = DP_PATTERN_SIZE;
@@ -156,11 +159,11 @@ static bool is_all(const struct evidence *e, struct pattern_result *result)
 
 /* ---- burst, rate, random: by the order of the packets in time ---- */
 
-
-/* Losses that follow each other with nothing passing in between form a run. Slices of time tell: a run goes on as long as
- * the slices between two losses let nothing pass. */
+/* Losses that follow each other with nothing passing in between form a run. Slices of time tell: a run goes
+ * on as long as the slices between two losses let nothing pass. */
 struct runs {
-    uint64_t count, in_long; /* runs; losses in runs that last at least 3 slices or 5 losses with nothing passing */
+    uint64_t count,
+        in_long; /* runs; losses in runs that last at least 3 slices or 5 losses with nothing passing */
     uint64_t passed_inside;
 };
 
@@ -236,7 +239,8 @@ static void fill_bucket(const struct passage *passages, size_t n, double rate, s
     }
 }
 
-/* Mann-Whitney: the share of pairs (lost, passed) in which the lost packet found the fuller bucket. 0.5: no difference. */
+/* Mann-Whitney: the share of pairs (lost, passed) in which the lost packet found the fuller bucket. 0.5: no
+ * difference. */
 static double fuller(struct load *loads, size_t n, double *ret_deviations)
 {
     double lost = 0, passed = 0, wins = 0;
@@ -288,7 +292,8 @@ static bool is_rate(const struct evidence *e, struct pattern_result *result)
             deviations = z;
         }
     }
-    /* A super-packet is cut into many, so it is lost more often whatever the cause: its size alone must not explain it. */
+    /* A super-packet is cut into many, so it is lost more often whatever the cause: its size alone must not
+     * explain it. */
     double z, by_size_alone = 0;
     fill_bucket(passages, n, 1e18, loads);
     by_size_alone = fuller(loads, n, &z);
@@ -306,8 +311,8 @@ struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment
         .l = l, .side = &l->segments[segment].side[direction], .segment = segment, .direction = direction};
     struct pattern_result result = {DP_PATTERN_RANDOM, 0, 0.9};
     gather(&e);
-    static bool (*const tests[])(const struct evidence *, struct pattern_result *) = {is_handshake, is_size, is_flows,
-                                                                                     is_all, is_burst, is_rate};
+    static bool (*const tests[])(const struct evidence *, struct pattern_result *) = {
+        is_handshake, is_size, is_flows, is_all, is_burst, is_rate};
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         if (tests[i](&e, &result))
             return result;

@@ -7,9 +7,10 @@
 
 #include "collector/locate/engine.h"
 
-static const char *const code_names[] = {"clean",  "loss",     "reset",   "refused",
-                                         "stall",  "rejected", "rewrite", "inconclusive"};
-static const char *const pattern_names[] = {NULL, "handshake", "size", "flows", "all", "burst", "rate", "random"};
+static const char *const code_names[] = {"clean", "loss",     "reset",   "refused",
+                                         "stall", "rejected", "rewrite", "inconclusive"};
+static const char *const pattern_names[] = {NULL,  "handshake", "size", "flows",
+                                            "all", "burst",     "rate", "random"};
 
 const char *dp_code_name(enum dp_code code)
 {
@@ -79,7 +80,8 @@ static uint32_t down_vantage(enum dp_direction d, uint32_t segment)
     return d == DP_FORWARD ? segment + 1 : segment;
 }
 
-/* The receiver's answers show that the flow was well although this point saw nothing of the half: it went around. */
+/* The receiver's answers show that the flow was well although this point saw nothing of the half: it went
+ * around. */
 static bool goes_around(const struct dp_locate *l, const struct loss_event *e, uint32_t down)
 {
     const struct half *h = &l->flows[e->flow]->half[e->half], *other = &l->flows[e->flow]->half[1 - e->half];
@@ -98,14 +100,16 @@ static bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int6
 {
     const struct vantage *v = &l->vantages[vantage];
     for (size_t i = 0; i < v->gap_count; i++) {
-        int64_t from = to_reference(l, vantage, v->gaps[i].from_ns), to = to_reference(l, vantage, v->gaps[i].to_ns);
+        int64_t from = to_reference(l, vantage, v->gaps[i].from_ns),
+                to = to_reference(l, vantage, v->gaps[i].to_ns);
         if (t >= from - 100000000LL && t <= to + 100000000LL)
             return true;
     }
     return v->gap_count == 0 && v->has_dropped && v->dropped > 0;
 }
 
-/* A point that missed what was acknowledged misses other packets as well: only what TCP confirms is called lost there. */
+/* A point that missed what was acknowledged misses other packets as well: only what TCP confirms is called
+ * lost there. */
 static bool doubtful(const struct dp_locate *l, const struct loss_event *e, uint32_t down)
 {
     return !e->proven && l->vantages[down].missed_proven > 0;

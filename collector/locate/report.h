@@ -1,5 +1,5 @@
-/* What a run of the locating engine found: the locate document as a plain struct. Writers for JSON, text and others are
- * in collector/report. Owned by the caller of dp_locate_report, freed by dp_report_free. */
+/* What a run of the locating engine found: the locate document as a plain struct. Writers for JSON, text and
+ * others are in collector/report. Owned by the caller of dp_locate_report, freed by dp_report_free. */
 #ifndef DROPPOINT_COLLECTOR_LOCATE_REPORT_H
 #define DROPPOINT_COLLECTOR_LOCATE_REPORT_H
 
@@ -12,14 +12,14 @@
 enum dp_direction { DP_FORWARD = 0, DP_REVERSE = 1 };
 
 enum dp_code { /* worst first where losses tie */
-    DP_CODE_CLEAN,
-    DP_CODE_LOSS,
-    DP_CODE_RESET,
-    DP_CODE_REFUSED,
-    DP_CODE_STALL,
-    DP_CODE_REJECTED,
-    DP_CODE_REWRITE,
-    DP_CODE_INCONCLUSIVE,
+               DP_CODE_CLEAN,
+               DP_CODE_LOSS,
+               DP_CODE_RESET,
+               DP_CODE_REFUSED,
+               DP_CODE_STALL,
+               DP_CODE_REJECTED,
+               DP_CODE_REWRITE,
+               DP_CODE_INCONCLUSIVE,
 };
 
 enum dp_pattern {
@@ -33,8 +33,8 @@ enum dp_pattern {
     DP_PATTERN_RANDOM,
 };
 
-const char *dp_code_name(enum dp_code code);             /* "loss", "clean" ... as in the contract */
-const char *dp_pattern_name(enum dp_pattern pattern);    /* "size" ..., NULL for none */
+const char *dp_code_name(enum dp_code code);          /* "loss", "clean" ... as in the contract */
+const char *dp_pattern_name(enum dp_pattern pattern); /* "size" ..., NULL for none */
 const char *dp_direction_name(enum dp_direction direction);
 
 struct dp_vantage_report {
@@ -107,12 +107,12 @@ struct dp_finding {
     enum dp_pattern pattern; /* of a loss */
     uint32_t size_over;      /* with pattern size */
     uint64_t lost_packets, lost_bytes;
-    double share;            /* 0 to 1 */
-    double confidence;       /* 0 to 1 */
-    uint32_t *flows;         /* ids */
+    double share;      /* 0 to 1 */
+    double confidence; /* 0 to 1 */
+    uint32_t *flows;   /* ids */
     size_t flow_count;
-    uint16_t smtp_code;      /* of a rejected, or the reply that followed a loss; 0 none */
-    char *smtp_reply;        /* its text; NULL where there is none */
+    uint16_t smtp_code;        /* of a rejected, or the reply that followed a loss; 0 none */
+    char *smtp_reply;          /* its text; NULL where there is none */
     int64_t first_ns, last_ns; /* first and last event, by the reference clock */
     char *summary;
     char *next_step;

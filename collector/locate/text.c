@@ -59,10 +59,11 @@ static void place(const struct dp_locate *l, const struct dp_finding *f, char te
     } else if (f->from == DP_POINT_BEFORE) {
         (void)snprintf(text, PLACE, "before %s, outside the vantage points", first);
     } else {
-        const char *a = l->vantages[forward ? f->from : f->to].name, *b = l->vantages[forward ? f->to : f->from].name;
+        const char *a = l->vantages[forward ? f->from : f->to].name,
+                   *b = l->vantages[forward ? f->to : f->from].name;
         if (inside_host(l, f))
-            (void)snprintf(text, PLACE, "inside %.*s, between %s and %s", (int)strcspn(a, "/"), a, interface_of(a),
-                           interface_of(b));
+            (void)snprintf(text, PLACE, "inside %.*s, between %s and %s", (int)strcspn(a, "/"), a,
+                           interface_of(a), interface_of(b));
         else
             (void)snprintf(text, PLACE, "on the link from %s to %s", a, b);
     }
@@ -85,7 +86,8 @@ static struct example pick_example(const struct side *s)
         int64_t last = e->t_ns;
         for (size_t k = i + 1; k < look_at && k < i + 400; k++) {
             const struct loss_event *x = &s->losses[k];
-            if (x->flow == e->flow && x->half == e->half && x->control == e->control && x->start == e->start) {
+            if (x->flow == e->flow && x->half == e->half && x->control == e->control &&
+                x->start == e->start) {
                 copies++;
                 last = x->t_ns;
             }
@@ -117,22 +119,25 @@ static char *describe_example(const struct dp_locate *l, const struct side *s)
     endpoint_of(flow, false, client);
     if (x.copies > 1)
         (void)snprintf(times, sizeof times, "%u times (copies 1-%u)", x.copies, x.copies);
-    const char *sender = x.event->half == 0 ? client : server, *receiver = x.event->half == 0 ? server : client;
+    const char *sender = x.event->half == 0 ? client : server,
+               *receiver = x.event->half == 0 ? server : client;
     if (x.event->payload == 0 || x.event->control) {
-        const char *what = (x.event->tcp_flags & DP_TCP_SYN) ? ((x.event->tcp_flags & DP_TCP_ACK) ? "SYN/ACK" : "SYN")
+        const char *what = (x.event->tcp_flags & DP_TCP_SYN)
+                               ? ((x.event->tcp_flags & DP_TCP_ACK) ? "SYN/ACK" : "SYN")
                            : (x.event->tcp_flags & DP_TCP_RST) ? "RST"
                            : (x.event->tcp_flags & DP_TCP_FIN) ? "FIN"
                            : flow->proto == 6                  ? "ACK"
                                                                : "datagram";
-        return text_format(" For example the %s from %s to %s was sent %s and never came through.", what, sender,
-                           receiver, times);
+        return text_format(" For example the %s from %s to %s was sent %s and never came through.", what,
+                           sender, receiver, times);
     }
     bool content = x.event->half == 0 && h->content_base && x.event->start >= h->content_base;
     uint64_t base = content ? h->content_base : h->first_position + (h->syn ? 1 : 0);
     uint64_t from = x.event->start >= base ? x.event->start - base : 0;
-    return text_format(" For example %s bytes %s-%s of the session of %s with %s were sent %s and never came through.",
-                       content ? "DATA" : "stream", number(from, a), number(from + x.event->payload, b), client, server,
-                       times);
+    return text_format(
+        " For example %s bytes %s-%s of the session of %s with %s were sent %s and never came through.",
+        content ? "DATA" : "stream", number(from, a), number(from + x.event->payload, b), client, server,
+        times);
 }
 
 /* "; the server answered 421 4.4.2 timeout exceeded" */
@@ -174,7 +179,8 @@ static char *loss_summary(const struct dp_locate *l, const struct dp_finding *f,
     char where[PLACE], packets[NUMBER], bytes[NUMBER];
     place(l, f, where);
     char *pattern = describe_pattern(f), *reply = describe_reply(f);
-    char *example = side ? describe_example(l, side) : strdup(" TCP shows it: the same bytes were sent again.");
+    char *example =
+        side ? describe_example(l, side) : strdup(" TCP shows it: the same bytes were sent again.");
     char *text = NULL;
     if (pattern && reply && example)
         text = text_format("%s packet%s (%s payload bytes, %.1f %% of the %s packets) %s lost %s.%s%s%s",
@@ -195,15 +201,17 @@ static char *host_step(const struct dp_locate *l, const struct dp_finding *f)
     const char *out = interface_of(l->vantages[f->direction == DP_FORWARD ? f->to : f->from].name);
     switch (f->pattern) {
     case DP_PATTERN_SIZE:
-        return text_format("On %.*s, look for what drops packets above %u bytes from %s to %s: `ip link show %s` (MTU), "
-                           "`nft list ruleset` (rules by length), `nstat -az IpFragFails`. Until then clamp the MSS there: "
-                           "`nft add rule inet filter forward tcp flags syn tcp option maxseg size set %u`.",
-                           n, a, f->size_over, in, out, out, f->size_over > 60 ? f->size_over - 60 : f->size_over);
+        return text_format(
+            "On %.*s, look for what drops packets above %u bytes from %s to %s: `ip link show %s` (MTU), "
+            "`nft list ruleset` (rules by length), `nstat -az IpFragFails`. Until then clamp the MSS there: "
+            "`nft add rule inet filter forward tcp flags syn tcp option maxseg size set %u`.",
+            n, a, f->size_over, in, out, out, f->size_over > 60 ? f->size_over - 60 : f->size_over);
     case DP_PATTERN_HANDSHAKE:
     case DP_PATTERN_FLOWS:
-        return text_format("On %.*s, look for the rule that drops these flows: `nft list ruleset`, `conntrack -L`, "
-                           "`conntrack -S` (insert_failed, drop), access lists and session limits.",
-                           n, a);
+        return text_format(
+            "On %.*s, look for the rule that drops these flows: `nft list ruleset`, `conntrack -L`, "
+            "`conntrack -S` (insert_failed, drop), access lists and session limits.",
+            n, a);
     case DP_PATTERN_RATE:
         return text_format("On %.*s, look for a policer or a queue that is full: `tc -s qdisc show dev %s`, "
                            "`nft list ruleset` (limit rules), CPU load.",
@@ -221,27 +229,31 @@ static char *link_step(const struct dp_locate *l, const struct dp_finding *f)
     const char *b = l->vantages[f->direction == DP_FORWARD ? f->to : f->from].name;
     switch (f->pattern) {
     case DP_PATTERN_SIZE:
-        return text_format("Ask the owner of the network between %s and %s for its MTU: IP packets above %u bytes vanish "
-                           "there and no ICMP says so. Test with `ping -M do -s %u`. Until then clamp the MSS to %u.",
-                           a, b, f->size_over, f->size_over > 28 ? f->size_over - 28 : f->size_over,
-                           f->size_over > 60 ? f->size_over - 60 : f->size_over);
+        return text_format(
+            "Ask the owner of the network between %s and %s for its MTU: IP packets above %u bytes vanish "
+            "there and no ICMP says so. Test with `ping -M do -s %u`. Until then clamp the MSS to %u.",
+            a, b, f->size_over, f->size_over > 28 ? f->size_over - 28 : f->size_over,
+            f->size_over > 60 ? f->size_over - 60 : f->size_over);
     case DP_PATTERN_RATE:
-        return text_format("Ask the owner of the network between %s and %s about a rate limit or a full link; compare with "
-                           "what is ordered. Interface counters: `ip -s link`, `tc -s qdisc`.",
-                           a, b);
+        return text_format(
+            "Ask the owner of the network between %s and %s about a rate limit or a full link; compare with "
+            "what is ordered. Interface counters: `ip -s link`, `tc -s qdisc`.",
+            a, b);
     default:
-        return text_format("Look at the link from %s to %s: errors and drops on both interfaces (`ip -s link show`, "
-                           "`ethtool -S`), the switch ports between them, and ask the network's owner.",
-                           a, b);
+        return text_format(
+            "Look at the link from %s to %s: errors and drops on both interfaces (`ip -s link show`, "
+            "`ethtool -S`), the switch ports between them, and ask the network's owner.",
+            a, b);
     }
 }
 
 static char *loss_step(const struct dp_locate *l, const struct dp_finding *f)
 {
     if (f->to == DP_POINT_BEYOND)
-        return text_format("Put a vantage point behind %s, or give the network's owner there these times and flows: what is "
-                           "ours passed it.",
-                           l->vantages[l->vantage_count - 1].name);
+        return text_format(
+            "Put a vantage point behind %s, or give the network's owner there these times and flows: what is "
+            "ours passed it.",
+            l->vantages[l->vantage_count - 1].name);
     if (f->from == DP_POINT_BEFORE)
         return text_format("Put a vantage point before %s, on the host that sends, and capture again.",
                            l->vantages[0].name);
@@ -257,34 +269,41 @@ static int text_other(const struct dp_locate *l, struct dp_finding *f, const cha
         endpoint_of(l->flows[f->flows[0] - 1], true, server);
     switch (f->code) {
     case DP_CODE_RESET:
-        f->summary = text_format("A RST that neither end sent appears %s (%s) and ends the connection.", where,
-                                 dp_direction_name(f->direction));
-        f->next_step = text_format("Look %s for a firewall or load balancer that rejects or times out connections: reject "
-                                   "rules, session limits, idle timeouts, intrusion prevention.",
-                                   where);
+        f->summary = text_format("A RST that neither end sent appears %s (%s) and ends the connection.",
+                                 where, dp_direction_name(f->direction));
+        f->next_step = text_format(
+            "Look %s for a firewall or load balancer that rejects or times out connections: reject "
+            "rules, session limits, idle timeouts, intrusion prevention.",
+            where);
         break;
     case DP_CODE_REFUSED:
         f->summary = text_format("%s itself refuses the connection: it answers the SYN with RST.", server);
-        f->next_step = text_format("Ask whoever runs %s whether the service is up and listens on this port.", server);
+        f->next_step =
+            text_format("Ask whoever runs %s whether the service is up and listens on this port.", server);
         break;
     case DP_CODE_REJECTED:
         f->summary = text_format("No packet is lost: the SMTP server %s answered %u %s", server, f->smtp_code,
                                  f->smtp_reply ? f->smtp_reply : "");
-        f->next_step = text_format("This is the server's decision, not the network: read its reply, check reputation, "
-                                   "recipient and message.");
+        f->next_step =
+            text_format("This is the server's decision, not the network: read its reply, check reputation, "
+                        "recipient and message.");
         break;
     case DP_CODE_STALL:
-        f->summary = text_format("No packet is lost: an end of the session with %s announced a zero window for %.1f s and "
-                                 "read nothing meanwhile.",
-                                 server, (double)f->last_ns / 1e9);
-        f->next_step = text_format("Look at the process that should read there: CPU, disk, locks, content filters.");
+        f->summary = text_format(
+            "No packet is lost: an end of the session with %s announced a zero window for %.1f s and "
+            "read nothing meanwhile.",
+            server, (double)f->last_ns / 1e9);
+        f->next_step =
+            text_format("Look at the process that should read there: CPU, disk, locks, content filters.");
         f->last_ns = 0;
         break;
     default:
-        f->summary = text_format("Packets are changed %s (%s): %s.", where, dp_direction_name(f->direction), what);
-        f->next_step = text_format("Look %s for a firewall, proxy or inspection feature that touches TCP and switch it "
-                                   "off for this traffic.",
-                                   where);
+        f->summary =
+            text_format("Packets are changed %s (%s): %s.", where, dp_direction_name(f->direction), what);
+        f->next_step =
+            text_format("Look %s for a firewall, proxy or inspection feature that touches TCP and switch it "
+                        "off for this traffic.",
+                        where);
         break;
     }
     return f->summary && f->next_step ? DP_OK : DP_ERR_NOMEM;
