@@ -191,11 +191,12 @@ static void stop(struct agent_capture *capture, const char *reason)
     dp_capture_resume(capture->process); /* what still comes is taken or counted */
 }
 
-static void on_unwanted(void *context)
+static void on_over(void *context, const char *reason, bool forgotten)
 {
     struct agent_capture *capture = context;
-    capture->stream = NULL;
-    stop(capture, "stopped");
+    if (forgotten)
+        capture->stream = NULL;
+    stop(capture, reason);
 }
 
 /* --- from the collector --- */
@@ -296,8 +297,9 @@ static void start(struct agent_capture *capture)
 {
     struct agent *agent = capture->agent;
     capture->started = true;
-    int code = agent_stream_begin(agent, capture->capture_id, capture->vantage, on_room, on_unwanted, capture,
-                                  &capture->stream);
+    static const struct agent_stream_events events = {on_room, on_over};
+    int code =
+        agent_stream_begin(agent, capture->capture_id, capture->vantage, &events, capture, &capture->stream);
     if (code == DP_OK)
         code = dp_capture_start(capture->process);
     if (code == DP_OK) {

@@ -116,7 +116,12 @@ static int open_spool(struct agent *agent, struct dp_diag *diag)
     if ((size_t)snprintf(path, sizeof path, "%s/spool", agent->settings.state_directory) >= sizeof path)
         return DP_ERR_RANGE;
     int code = dp_spool_open(path, agent->epoch, agent->settings.spool_bytes, &agent->spool, diag);
-    return code == DP_OK ? agent_streams_open(agent) : code;
+    if (code != DP_OK)
+        return code;
+    if (diag->text[0])
+        dp_log(&agent->log, DP_LOG_WARNING, "%s", diag->text);
+    diag->text[0] = '\0';
+    return agent_streams_open(agent);
 }
 
 /* --- stopping --- */

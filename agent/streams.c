@@ -34,13 +34,22 @@ struct agent_stream {
     uint64_t gap_packets;           /* 0 with a gap: unknown */
     bool gap_unknown;
 
-    void (*resume)(void *context);
-    void (*unwanted)(void *context);
+    struct agent_stream_events events;
     void *context;
     struct agent_stream *prev, *next_stream;
 };
 
 static void pump_soon(struct agent *agent);
+
+/* The maker of the batches hears that they are of no use any more. */
+static void tell_over(struct agent_stream *stream, const char *reason, bool forgotten)
+{
+    struct agent_stream_events events = stream->events;
+    if (forgotten)
+        stream->events = (struct agent_stream_events){NULL, NULL};
+    if (events.over)
+        events.over(stream->context, reason, forgotten);
+}
 
 static void remove_stream(struct agent *agent, struct agent_stream *stream)
 {
@@ -164,9 +173,7 @@ static void give_up(struct agent *agent, struct agent_stream *stream)
 {
     int code = dp_spool_forget(agent->spool, stream->epoch, stream->number);
     (void)code;
-    if (stream->unwanted)
-        stream->unwanted(stream->context);
-    stream->resume = stream->unwanted = NULL;
+    tell_over(stream, "disk", true);
     send_crashed(agent, stream);
     stream->crashed = stream->ended = true;
     stream->last = stream->next - 1;
@@ -245,16 +252,17 @@ static int append_gap(struct agent *agent, struct agent_stream *stream)
     return code;
 }
 
-/* What waits for room goes first, then the gap behind it. true: nothing waits any more. */
-static bool flush_waiting(struct agent *agent, struct agent_stream *stream)
+/* What waits for room goes first, then the gap behind it. 0: nothing waits any more. */
+static int flush_waiting(struct agent *agent, struct agent_stream *stream)
 {
     if (stream->waiting) {
-        if (append(agent, stream, stream->waiting_records, stream->waiting, stream->waiting_len) != DP_OK)
-            return false;
+        int code = append(agent, stream, stream->waiting_records, stream->waiting, stream->waiting_len);
+        if (code != DP_OK)
+            return code;
         free(stream->waiting);
         stream->waiting = NULL;
     }
-    return stream->gap_to_ns == 0 || append_gap(agent, stream) == DP_OK;
+    return stream->gap_to_ns == 0 ? DP_OK : append_gap(agent, stream);
 }
 
 static void note_gap(struct agent_stream *stream, int64_t from_ns, int64_t to_ns, uint64_t packets)
@@ -312,15 +320,20 @@ static bool keep_waiting(struct agent_stream *stream, uint32_t records, const ui
 static bool take_batch(struct agent *agent, struct agent_stream *stream, uint32_t records,
                        const uint8_t *bytes, size_t len, bool last_words)
 {
-    if (flush_waiting(agent, stream) && append(agent, stream, records, bytes, len) == DP_OK)
+    int code = flush_waiting(agent, stream);
+    if (code == DP_OK)
+        code = append(agent, stream, records, bytes, len);
+    if (code == DP_OK)
         return true;
-    if (!last_words && !stream->waiting && stream->gap_to_ns == 0 &&
+    if (code == DP_ERR_FULL && !last_words && !stream->waiting && stream->gap_to_ns == 0 &&
         keep_waiting(stream, records, bytes, len)) {
         dp_log(&agent->log, DP_LOG_WARNING, "The spool is full: capture %s at %s waits for the collector.",
                stream->capture_id, stream->vantage);
         return false;
     }
     lose_batch(stream, bytes, len);
+    if (code != DP_ERR_FULL && !last_words)
+        tell_over(stream, "disk", false);
     return true;
 }
 
@@ -346,7 +359,8 @@ void agent_stream_gap(struct agent *agent, struct agent_stream *stream, int64_t 
                       uint64_t packets)
 {
     note_gap(stream, from_ns, to_ns, packets);
-    (void)flush_waiting(agent, stream);
+    int code = flush_waiting(agent, stream);
+    (void)code; /* tried again when there is room */
 }
 
 static void sync_spool(struct agent *agent)
@@ -368,8 +382,8 @@ static void end_in_spool(struct agent *agent, struct agent_stream *stream)
 void agent_stream_end(struct agent *agent, struct agent_stream *stream)
 {
     stream->ended = true;
-    stream->resume = stream->unwanted = NULL;
-    if (flush_waiting(agent, stream))
+    stream->events = (struct agent_stream_events){NULL, NULL};
+    if (flush_waiting(agent, stream) == DP_OK)
         end_in_spool(agent, stream);
     sync_spool(agent);
 }
@@ -382,12 +396,12 @@ static void retry_waiting(struct agent *agent)
     {
         bool waited = stream->waiting != NULL;
         bool pending = waited || stream->gap_to_ns != 0;
-        if (!pending || !flush_waiting(agent, stream))
+        if (!pending || flush_waiting(agent, stream) != DP_OK)
             continue;
         if (stream->ended)
             end_in_spool(agent, stream);
-        else if (waited && stream->resume)
-            stream->resume(stream->context);
+        else if (waited && stream->events.resume)
+            stream->events.resume(stream->context);
     }
 }
 
@@ -493,8 +507,7 @@ void agent_streams_unwanted(struct agent *agent, const Droppoint__StreamClose *m
     dp_log(&agent->log, DP_LOG_WARNING,
            "The collector does not want capture %s at %s: its batches are dropped.", stream->capture_id,
            stream->vantage);
-    if (stream->unwanted)
-        stream->unwanted(stream->context);
+    tell_over(stream, "stopped", true);
     int code = dp_spool_forget(agent->spool, stream->epoch, stream->number);
     (void)code;
     remove_stream(agent, stream);
@@ -520,7 +533,7 @@ int agent_streams_open(struct agent *agent)
         stream->acked = info.first - 1;
         stream->next = info.first;
         stream->ended = true;
-        stream->crashed = !info.closed;
+        stream->crashed = info.interrupted;
     }
     (void)uv_idle_init(agent->loop, &agent->pump);
     (void)uv_timer_init(agent->loop, &agent->tick);
@@ -530,7 +543,7 @@ int agent_streams_open(struct agent *agent)
 }
 
 int agent_stream_begin(struct agent *agent, const char *capture_id, const char *vantage,
-                       void (*resume)(void *context), void (*unwanted)(void *context), void *context,
+                       const struct agent_stream_events *events, void *context,
                        struct agent_stream **ret_stream)
 {
     uint64_t number;
@@ -544,8 +557,7 @@ int agent_stream_begin(struct agent *agent, const char *capture_id, const char *
         (void)code;
         return DP_ERR_NOMEM;
     }
-    stream->resume = resume;
-    stream->unwanted = unwanted;
+    stream->events = *events;
     stream->context = context;
     if (agent->up)
         send_open(agent, stream);

@@ -11,10 +11,16 @@ int agent_streams_open(struct agent *agent) DP_MUST_CHECK;
 /* Forgets all in memory; the spool keeps what it has. */
 void agent_streams_close(struct agent *agent);
 
-/* Begins a stream of digests. `resume` is called when an append that was not taken at once has found room.
- * The stream is the module's and goes by itself some time after agent_stream_end. */
+struct agent_stream_events {
+    /* An append that was not taken at once has found room. */
+    void (*resume)(void *context);
+    /* The capture is to end for this reason. forgotten: the stream is no longer the caller's. */
+    void (*over)(void *context, const char *reason, bool forgotten);
+};
+
+/* Begins a stream of digests. It goes by itself some time after agent_stream_end. */
 int agent_stream_begin(struct agent *agent, const char *capture_id, const char *vantage,
-                       void (*resume)(void *context), void (*unwanted)(void *context), void *context,
+                       const struct agent_stream_events *events, void *context,
                        struct agent_stream **ret_stream) DP_MUST_CHECK;
 /* Takes a batch. false: the spool is full; the batch is kept, but the next only after resume(). `last_words`:
  * nobody will wait: what does not fit is lost and becomes a gap. */

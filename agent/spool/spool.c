@@ -80,6 +80,7 @@ static int load_stream(struct dp_spool *spool, const char *name, uint64_t epoch,
     if (code != DP_OK)
         return code;
     /* Whoever appended to it is gone. */
+    stream->info.interrupted = !stream->info.closed;
     stream->info.closed = true;
     spool->bytes += dp_stream_bytes(stream);
     if (epoch == spool->epoch && number >= spool->next_stream)

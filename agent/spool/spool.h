@@ -20,6 +20,7 @@ struct dp_spool_stream_info {
     uint64_t synced; /* highest number that is on disk for sure; 0 none */
     uint64_t last;  /* highest number appended */
     bool closed;
+    bool interrupted; /* closed only because the agent that appended to it went away without dp_spool_end */
 };
 
 /* Opens the spool directory (made with mode 0700), reads what an earlier run left, cuts a torn tail off each file.
