@@ -231,7 +231,7 @@ int dp_commands_run(const char *group, const struct dp_command *commands, size_t
     return DP_EXIT_TROUBLE;
 }
 
-static void say(const char *format, va_list args)
+DP_PRINTF(1, 0) static void say(const char *format, va_list args)
 {
     char text[2048];
     (void)vsnprintf(text, sizeof text, format, args);
