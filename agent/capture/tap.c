@@ -1,9 +1,10 @@
 #include "agent/capture/tap.h"
 
-#include <limits.h>
+#include <linux/if_packet.h>
 #include <pcap/pcap.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define LINKTYPE_RAW 101
 #define MAX_SNAPLEN 262144
@@ -66,6 +67,15 @@ static int activate(pcap_t *pcap, const struct dp_pipe_config *config, struct dp
     return DP_OK;
 }
 
+/* On the loopback every packet comes twice, going out and coming in, and libpcap throws the first away. The
+ * kernel may as well not keep it: it would fill the buffer and count among the drops. */
+static void ignore_outgoing(pcap_t *pcap, const char *interface)
+{
+    int on = 1;
+    if (strcmp(interface, "lo") == 0)
+        (void)setsockopt(pcap_fileno(pcap), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
+}
+
 static int set_filter(pcap_t *pcap, const struct dp_pipe_config *config, struct dp_diag *diag)
 {
     struct bpf_program program;
@@ -87,6 +97,8 @@ int dp_tap_open(const struct dp_pipe_config *config, struct dp_tap **ret_tap, st
         return dp_fail(diag, DP_ERR_INTERFACE, "The interface %s can't be opened: %s.", config->interface,
                        text);
     int code = activate(pcap, config, diag);
+    if (code == DP_OK)
+        ignore_outgoing(pcap, config->interface);
     if (code == DP_OK)
         code = set_filter(pcap, config, diag);
     if (code == DP_OK && pcap_setnonblock(pcap, 1, text) != 0)

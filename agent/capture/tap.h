@@ -27,7 +27,7 @@ typedef void (*dp_tap_taker)(void *context, int64_t ts_ns, const uint8_t *frame,
                              size_t wire_len);
 
 /* Hands on the packets that wait, at most `max`, without blocking; how many comes back. DP_ERR_INTERFACE: the
- * interface is gone or down, diag says so. */
+ * interface is gone, diag says so. One that goes down and comes up again goes on. */
 int dp_tap_read(struct dp_tap *tap, int max, dp_tap_taker taker, void *context, size_t *ret_count,
                 struct dp_diag *diag) DP_MUST_CHECK;
 
