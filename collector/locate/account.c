@@ -357,7 +357,8 @@ static bool tcp_confirms(const struct dp_locate *l, const struct transmission *t
     return t->next_copy_ns != 0 || not_acknowledged(l, t);
 }
 
-static int add_loss(struct dp_locate *l, const struct transmission *t, struct side *s, uint32_t bytes)
+static int add_loss(struct dp_locate *l, const struct transmission *t, struct side *s, uint32_t down,
+                    uint32_t bytes)
 {
     struct observation *o = t->seen[t->last];
     for (size_t i = s->loss_count, steps = 0; i-- > 0 && steps < 16; steps++) {
@@ -375,6 +376,7 @@ static int add_loss(struct dp_locate *l, const struct transmission *t, struct si
                                                      .start = o->start,
                                                      .flow = t->flow->id,
                                                      .half = (uint8_t)t->half,
+                                                     .down = (uint8_t)vantage_at(l, direction_of(t), down),
                                                      .payload = o->payload,
                                                      .ip_len = o->ip_len,
                                                      .lost_bytes = bytes,
@@ -384,7 +386,7 @@ static int add_loss(struct dp_locate *l, const struct transmission *t, struct si
     return DP_OK;
 }
 
-static int lost(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
+static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down, uint32_t bytes)
 {
     enum dp_direction d = direction_of(t);
     uint32_t segment = segment_at(l, d, t->last);
@@ -408,7 +410,7 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t byte
         c->first_loss_ns = when;
     if (when > c->last_loss_ns)
         c->last_loss_ns = when;
-    return add_loss(l, t, s, bytes);
+    return add_loss(l, t, s, down, bytes);
 }
 
 static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
@@ -419,7 +421,7 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
     struct observation *o = t->seen[t->last];
     switch (decide(l, t, down)) {
     case FATE_LOST:
-        return lost(l, t, bytes);
+        return lost(l, t, down, bytes);
     case FATE_MISSED:
         for (uint32_t p = down; p < l->vantage_count; p++) {
             if (!half_seen(l, t, p))

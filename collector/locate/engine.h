@@ -197,6 +197,7 @@ struct loss_event {
     uint32_t lost_bytes;
     uint16_t tcp_flags;
     uint8_t half;
+    uint8_t down; /* the vantage point that should have seen it next */
     bool control; /* covers no stream position: a pure ACK, a RST, a datagram */
     bool proven;  /* TCP itself confirms it: sent again, never acknowledged */
 };

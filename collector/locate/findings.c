@@ -116,13 +116,23 @@ static int draw_loss(struct drawing *w, uint32_t segment, enum dp_direction d)
     struct dp_finding *f = new_finding(w, DP_CODE_LOSS, (int)segment, (int)segment + 1, d);
     if (!f)
         return DP_ERR_NOMEM;
+    /* Where the points in between saw nothing of these flows, the loss lies somewhere before the next that
+     * did. */
+    uint32_t nearest = s->losses[0].down;
+    for (size_t i = 1; i < s->loss_count; i++)
+        if (d == DP_FORWARD ? s->losses[i].down < nearest : s->losses[i].down > nearest)
+            nearest = s->losses[i].down;
+    if (d == DP_FORWARD)
+        f->to = (int)nearest;
+    else
+        f->from = (int)nearest;
     struct pattern_result pattern = pattern_decide(l, segment, d);
     f->pattern = pattern.pattern;
     f->size_over = pattern.size_over;
     f->lost_packets = s->lost_packets;
     f->lost_bytes = s->lost_bytes;
     f->share = s->packets ? fmin((double)s->lost_packets / (double)s->packets, 1) : 0;
-    f->confidence = loss_confidence(l, s, d == DP_FORWARD ? segment + 1 : segment);
+    f->confidence = loss_confidence(l, s, nearest);
     f->first_ns = s->losses[0].t_ns;
     f->last_ns = s->losses[s->loss_count - 1].t_ns;
     int code = list_flows(l, f, s);
@@ -424,6 +434,9 @@ static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
         *ret_why = text_format("None of the captures holds an IP packet that passes the filter.");
         *ret_next =
             text_format("Capture again while the traffic runs, and check interface names and the filter.");
+    } else if (!matched && !empty && !overlap_in_time(l)) {
+        *ret_why = text_format("The captures do not overlap in time and have no packet in common.");
+        *ret_next = text_format("Capture at all vantage points at the same time.");
     } else if (empty && (empty == first || empty == last || !matched)) {
         *ret_why =
             text_format("The capture at %s holds no packet, so nothing can be said about what passes there.",
@@ -432,9 +445,6 @@ static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
             "Check that the capture at %s ran at the same time, on the right interface and with the "
             "right filter, and capture again.",
             empty->name);
-    } else if (!matched && !overlap_in_time(l)) {
-        *ret_why = text_format("The captures do not overlap in time and have no packet in common.");
-        *ret_next = text_format("Capture at all vantage points at the same time.");
     } else if (!matched || (blind && l->vantage_count > 1)) {
         const struct vantage *v = blind ? blind : last;
         *ret_why = text_format(

@@ -75,15 +75,11 @@ static void drop_loss(struct dp_locate *l, uint32_t segment, enum dp_direction d
         s->slices[slice].lost--;
 }
 
-static uint32_t down_vantage(enum dp_direction d, uint32_t segment)
-{
-    return d == DP_FORWARD ? segment + 1 : segment;
-}
-
 /* The receiver's answers show that the flow was well although this point saw nothing of the half: it went
  * around. */
-static bool goes_around(const struct dp_locate *l, const struct loss_event *e, uint32_t down)
+static bool goes_around(const struct dp_locate *l, const struct loss_event *e)
 {
+    uint32_t down = e->down;
     const struct half *h = &l->flows[e->flow]->half[e->half], *other = &l->flows[e->flow]->half[1 - e->half];
     if (l->flows[e->flow]->proto != 6 || h->data[down].seen || h->control[down].seen)
         return false;
@@ -110,21 +106,30 @@ static bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int6
 
 /* A point that missed what was acknowledged misses other packets as well: only what TCP confirms is called
  * lost there. */
-static bool doubtful(const struct dp_locate *l, const struct loss_event *e, uint32_t down)
+static bool doubtful(const struct dp_locate *l, const struct loss_event *e)
 {
-    return !e->proven && l->vantages[down].missed_proven > 0;
+    return !e->proven && l->vantages[e->down].missed_proven > 0;
+}
+
+/* A capture that shares no packet with any other and was made at another time, as far as its clock can be
+ * believed. */
+static bool from_another_time(const struct dp_locate *l, uint32_t vantage, uint32_t other)
+{
+    const struct vantage *a = &l->vantages[vantage], *b = &l->vantages[other];
+    return a->any && b->any && a->matched == 0 && (a->last_ns < b->first_ns || b->last_ns < a->first_ns);
 }
 
 static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction d)
 {
     struct side *s = &l->segments[segment].side[d];
-    uint32_t down = down_vantage(d, segment);
+    uint32_t up = d == DP_FORWARD ? segment : segment + 1;
     size_t kept = 0;
     for (size_t i = 0; i < s->loss_count; i++) {
         const struct loss_event *e = &s->losses[i];
-        if (goes_around(l, e, down))
+        if (goes_around(l, e))
             drop_loss(l, segment, d, i, false);
-        else if (capture_dropped_at(l, down, e->t_ns) || doubtful(l, e, down))
+        else if (capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
+                 from_another_time(l, e->down, up))
             drop_loss(l, segment, d, i, true);
         else
             s->losses[kept++] = *e;

@@ -61,7 +61,10 @@ static void place(const struct dp_locate *l, const struct dp_finding *f, char te
     } else {
         const char *a = l->vantages[forward ? f->from : f->to].name,
                    *b = l->vantages[forward ? f->to : f->from].name;
-        if (inside_host(l, f))
+        if (f->to - f->from > 1)
+            (void)snprintf(text, PLACE, "somewhere between %s and %s (%s saw nothing of these flows)", a, b,
+                           l->vantages[forward ? f->from + 1 : f->to - 1].name);
+        else if (inside_host(l, f))
             (void)snprintf(text, PLACE, "inside %.*s, between %s and %s", (int)strcspn(a, "/"), a,
                            interface_of(a), interface_of(b));
         else
@@ -257,6 +260,11 @@ static char *loss_step(const struct dp_locate *l, const struct dp_finding *f)
     if (f->from == DP_POINT_BEFORE)
         return text_format("Put a vantage point before %s, on the host that sends, and capture again.",
                            l->vantages[0].name);
+    if (f->to - f->from > 1)
+        return text_format(
+            "Find out why the capture at %s saw nothing of these flows (interface, filter, another way), and "
+            "capture again: then the segment can be named.",
+            l->vantages[f->direction == DP_FORWARD ? f->from + 1 : f->to - 1].name);
     return inside_host(l, f) ? host_step(l, f) : link_step(l, f);
 }
 
