@@ -7,6 +7,8 @@
 #define MAX_LINK_TYPES 16
 #define SNAPLEN 262144
 #define LINKTYPE_RAW 101 /* in files; libpcap calls it DLT_RAW inside */
+#define LINKTYPE_RAW_OPENBSD 14
+#define NFLOG_PAYLOAD 9 /* NFULA_PAYLOAD */
 
 struct program {
     int link_type;
@@ -46,12 +48,48 @@ void dp_filter_free(struct dp_filter *filter)
     free(filter);
 }
 
+/* What libpcap compiles for. It has no filters for nflog: there the IP packet inside is looked at. */
+static int compiled_type(int link_type)
+{
+    bool raw = link_type == LINKTYPE_RAW || link_type == LINKTYPE_RAW_OPENBSD || link_type == DLT_NFLOG;
+    return raw ? DLT_RAW : link_type;
+}
+
+/* Moves to the IP packet inside an nflog frame: four bytes, then attributes in the byte order of the machine
+ * that captured. False where there is none. */
+static bool nflog_payload(const uint8_t **frame, size_t *captured, size_t *wire_len)
+{
+    size_t at = 4;
+    while (at + 4 <= *captured) {
+        uint16_t len;
+        uint16_t type;
+        memcpy(&len, *frame + at, sizeof len);
+        memcpy(&type, *frame + at + 2, sizeof type);
+        if ((type & 0x7f) == 0) {
+            /* Types are small numbers, so that this shows the order. */
+            len = __builtin_bswap16(len);
+            type = __builtin_bswap16(type);
+        }
+        if (len < 4)
+            return false;
+        if ((type & 0x7fff) == NFLOG_PAYLOAD) {
+            *frame += at + 4;
+            *captured -= at + 4;
+            *wire_len = len - 4U;
+            *captured = *captured < *wire_len ? *captured : *wire_len;
+            return true;
+        }
+        at += (len + 3U) & ~3U;
+    }
+    return false;
+}
+
 static int compile(struct dp_filter *filter, int link_type, struct dp_diag *diag)
 {
     if (filter->count == MAX_LINK_TYPES)
         return dp_fail(diag, DP_ERR_UNSUPPORTED,
                        "The files hold more than %d link types. Locate them separately.", MAX_LINK_TYPES);
-    pcap_t *pcap = pcap_open_dead(link_type == LINKTYPE_RAW ? DLT_RAW : link_type, SNAPLEN);
+    pcap_t *pcap = pcap_open_dead(compiled_type(link_type), SNAPLEN);
     if (!pcap)
         return DP_ERR_NOMEM;
     struct program *program = &filter->programs[filter->count];
@@ -96,6 +134,10 @@ int dp_filter_match(struct dp_filter *filter, int link_type, const uint8_t *fram
         int code = choose(filter, link_type, diag);
         if (code != DP_OK)
             return code;
+    }
+    if (link_type == DLT_NFLOG && !nflog_payload(&frame, &captured, &wire_len)) {
+        *ret_match = false;
+        return DP_OK;
     }
     const struct bpf_program *bpf = &filter->programs[filter->last].bpf;
     *ret_match = bpf_filter(bpf->bf_insns, frame, (u_int)wire_len, (u_int)captured) != 0;

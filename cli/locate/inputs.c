@@ -209,7 +209,8 @@ static void warn(struct input *input, const char *text)
 static void finish_input(struct dp_locate *locate, struct input *input, uint32_t vantage)
 {
     const struct dp_capfile_stats *stats = dp_capfile_stats(input->file);
-    /* The packets, also those that the filter left out, show that it ran then; only the file can say for how long it did. */
+    /* The packets, also those that the filter left out, show that it ran then; only the file can say for how
+     * long it did. */
     if (input->begun)
         dp_locate_alive(locate, vantage, input->first_ns, input->last_ns);
     if (stats->has_start && stats->has_end &&

@@ -1,6 +1,7 @@
 #include "cli/locate/merge.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +264,19 @@ static int write_whole(struct merge *merge, const char *out, const char *partial
     return code;
 }
 
+static int check_folder(const char *out, struct dp_diag *diag)
+{
+    char *copy = strdup(out);
+    if (!copy)
+        return DP_ERR_NOMEM;
+    int code = DP_OK;
+    if (access(dirname(copy), W_OK | X_OK) != 0)
+        code = dp_fail(diag, DP_ERR_IO, "%s: cannot be written, because its folder cannot: %s.", out,
+                       strerror(errno));
+    free(copy);
+    return code;
+}
+
 int dp_merge_check_out(const char *const *paths, size_t count, const char *out, struct dp_diag *diag)
 {
     char *partial = NULL;
@@ -276,7 +290,7 @@ int dp_merge_check_out(const char *const *paths, size_t count, const char *out, 
                            out, paths[i]);
     }
     free(partial);
-    return code;
+    return code == DP_OK ? check_folder(out, diag) : code;
 }
 
 int dp_merge_write(const struct dp_merge_input *inputs, size_t count, const struct dp_merge_loss *losses,

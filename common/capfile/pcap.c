@@ -57,7 +57,8 @@ static int next_packet(struct dp_capfile *file, struct dp_capfile_packet *ret_pa
     if (captured > file->max_captured)
         return dp_fail(diag, DP_ERR_FORMAT,
                        "%s: the packet record at byte %" PRIu64 " claims %" PRIu32
-                       " captured bytes; at most %" PRIu32 " are possible. The file is damaged there.",
+                       " captured bytes; at most %" PRIu32
+                       " are possible. The file is damaged there: copy it again, or capture anew.",
                        source->name, dp_source_offset(source), captured, file->max_captured);
     size_t size = header + captured;
     if (dp_source_have(source) < size) {

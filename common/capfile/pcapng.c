@@ -53,7 +53,7 @@ static int damaged(const struct dp_capfile *file, const struct block *block, con
 {
     return dp_fail(diag, DP_ERR_FORMAT,
                    "%s: the pcapng block of type %" PRIu32 " at byte %" PRIu64 " %s (%" PRIu64
-                   "). The file is damaged there.",
+                   "). The file is damaged there: copy it again, or capture anew.",
                    file->source->name, block->type, block->offset, why, number);
 }
 

@@ -120,7 +120,7 @@ int dp_source_fill(struct dp_source *source, size_t n, struct dp_diag *diag)
 static int choose_decoder(struct dp_source *source, struct dp_diag *diag)
 {
     if (source->raw_size == 0)
-        return dp_fail(diag, DP_ERR_FORMAT, "%s: is empty: not a capture file.", source->name);
+        return dp_fail(diag, DP_ERR_FORMAT, "%s: is empty: not a capture file. Capture again.", source->name);
     int code = dp_source_fill(source, 4, diag);
     if (code != DP_OK)
         return code;

@@ -142,6 +142,25 @@ static void test_every_resolution(void **state)
     assert_int_equal(time_of(6, INT64_MIN, 1, &ns), DP_ERR_FORMAT);
 }
 
+/* A simple packet has no captured length of its own: the interface's snap length is it. */
+static void test_simple_packet_beyond_snaplen(void **state)
+{
+    (void)state;
+    put_section(&bytes);
+    size_t interface = put_interface(&bytes, 1, NULL);
+    set32(&bytes, interface + 12, 4);
+    put32(&body, 1514);
+    put(&body, "abcd", 4);
+    put_block(&bytes, 3, &body);
+    struct dp_capfile *file = open_bytes(&bytes);
+    struct dp_capfile_packet packet;
+    assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_OK);
+    assert_int_equal(packet.captured, 4);
+    assert_int_equal(packet.wire_len, 1514);
+    assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_ERR_END);
+    dp_capfile_close(file);
+}
+
 static void test_simple_and_obsolete_packets(void **state)
 {
     (void)state;
@@ -414,6 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_sections_in_both_byte_orders, start),
         cmocka_unit_test_setup(test_every_resolution, start),
+        cmocka_unit_test_setup(test_simple_packet_beyond_snaplen, start),
         cmocka_unit_test_setup(test_simple_and_obsolete_packets, start),
         cmocka_unit_test_setup(test_statistics, start),
         cmocka_unit_test_setup(test_statistics_that_say_little, start),

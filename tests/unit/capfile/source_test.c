@@ -211,6 +211,20 @@ static void test_compressed_files_that_are_cut(void **state)
     free(packed);
 }
 
+/* Also where the packets that can be had end at a record's end: only the compressed data tell that more was
+ * to come. */
+static void test_cut_between_records(void **state)
+{
+    (void)state;
+    uint8_t packed[65536];
+    for (size_t i = 0; i < 3; i++) {
+        size_t len = compressors[i](packed, sizeof packed, capture, 24 + 2 * 616);
+        (void)compressors[i](packed + len, sizeof packed - len, capture + 24 + 2 * 616, 616);
+        write_file(packed, len + 5);
+        check_reads(2, true);
+    }
+}
+
 static void test_compressed_files_that_are_damaged(void **state)
 {
     (void)state;
@@ -265,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_plain_file),
         cmocka_unit_test(test_compressed_files),
         cmocka_unit_test(test_compressed_files_that_are_cut),
+        cmocka_unit_test(test_cut_between_records),
         cmocka_unit_test(test_compressed_files_that_are_damaged),
         cmocka_unit_test(test_compressed_text_is_named),
         cmocka_unit_test(test_growing_file_ends_where_it_was_opened),

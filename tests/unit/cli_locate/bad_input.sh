@@ -65,6 +65,7 @@ expect 2 "does not compile" locate --filter "tcp prot 25" a=near.pcapng b=far.pc
 expect 2 "does not compile" locate --filter "tcp prot 25" a=none1.pcapng b=none2.pcapng
 expect 2 "link type 220" locate a=near.pcapng b=usb.pcapng
 expect 2 "would overwrite" locate --merge far.pcapng a=near.pcapng b=far.pcapng
+expect 2 "its folder cannot" locate --merge there/is/none.pcapng a=near.pcapng b=far.pcapng
 expect 2 "cannot be opened" locate a=near.pcapng b=far.pcapng/x
 
 # A lying length of the first packet block, which follows section header (28 bytes) and interface description.
