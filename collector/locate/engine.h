@@ -1,9 +1,10 @@
 /* The engine's own structures, shared by its parts and by nobody else.
  *
  * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation;
- * custody.c puts the observations of all vantage points together into transmissions; account.c books what
- * each transmission proves; evidence.c adds what TCP itself tells; pattern.c and findings.c draw the
- * conclusions; text.c puts them into words. */
+ * custody.c puts the observations of all vantage points together into transmissions (groups.c gathers them,
+ * sampling.c learns directions and clocks first, copies.c tells copies apart); account.c books what each
+ * transmission proves; evidence.c adds what TCP itself tells; pattern.c and findings.c draw the conclusions;
+ * text.c puts them into words. */
 #ifndef DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
 #define DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
 
