@@ -166,10 +166,10 @@ int dp_agents_print(const Droppoint__AgentList *list, FILE *out)
         char fingerprint[16];
         (void)snprintf(fingerprint, sizeof fingerprint, "%.14s", pending->fingerprint);
         fprintf(out,
-                "\nPending agents wait for you. Compare the fingerprint with the one that droppoint-agent "
-                "shows on its "
-                "host, then:\n  droppoint agent approve %s%s\n",
-                dp_printable(fingerprint), pending->name && pending->name[0] ? "" : " --name NAME");
+                "\nPending agents wait for you. Compare the fingerprint with the one in the agent's own log, "
+                "then:\n"
+                "  droppoint agent approve %s        (--name NAME: under another name than its own)\n",
+                dp_printable(fingerprint));
     }
     dp_table_free(table);
     return rc;

@@ -114,7 +114,7 @@ static void refuse(struct dp_session *session, const char *text)
         &session->diag, DP_ERR_DENIED,
         "the collector at %s refuses your key%s%s. Use the operator.key that this collector wrote (in "
         "its state directory), or have your public key put into a .pub file in its directory of "
-                       "operators: %s",
+        "operators: %s",
         session->endpoint, text && text[0] ? ": " : "", text ? text : "", session->keys.public_z85);
     give_up(session, code);
 }
