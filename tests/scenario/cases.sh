@@ -89,8 +89,6 @@ case_run() {
     [ ${#background[@]} = 0 ] || wait "${background[@]}"
     lab_capture_stop
     lab_truth "$dir" >"$dir/truth.json"
-    [ "$place" = none ] || lab_heal "$place"
-    lab_quiet off
     read -r from to kind <<<"$(case_segment "$place")"
     printf '{"place": "%s", "from": "%s", "to": "%s", "kind": "%s", "direction": "%s", "pattern": "%s", "offload": "%s", "ip": %s}\n' \
         "$place" "$from" "$to" "$kind" "$direction" "$pattern" "$offload" "$ip" >"$dir/case.json"

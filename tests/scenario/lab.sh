@@ -14,6 +14,9 @@ LAB_HOSTS=(mx1 lb1 edge1 remote)
 LAB_WIRES=(w1 w2 w3)
 LAB_MIDDLE=(w1 lb1 w2 edge1 w3)
 LAB_VANTAGES=(mx1/eth0 lb1/eth0 lb1/eth1 edge1/eth0 edge1/eth1)
+LAB_PORT=5001      # the traffic that counts
+LAB_MARK_PORT=5002
+LAB_TOOL=tcpdump
 LAB_TOOLS=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/tools
 MX1_4=192.0.2.10 REMOTE_4=203.0.113.25
 MX1_6=2001:db8:1::10 REMOTE_6=2001:db8:3::25
@@ -29,7 +32,7 @@ lab_in() { local host=$1; shift; ip netns exec "$LAB-$host" "$@"; }
 lab_start() {
     local name=$1 host=$2
     shift 2
-    LAB_LOG[$name]=$LAB_DIR/log.$name
+    LAB_LOG[$name]=$LAB_DIR/log.${name//\//_}
     setsid ip netns exec "$LAB-$host" "$@" </dev/null >"${LAB_LOG[$name]}" 2>&1 &
     LAB_PID[$name]=$!
 }
@@ -188,49 +191,64 @@ lab_burst() {
     done
 }
 
-# lab_quiet on|off: the ends send nothing more, before any capture could see it, so that no packet is under way as a
-# capture stops.
+# lab_quiet on|off: the ends send nothing more on LAB_PORT, before any capture could see it, so that no packet is under
+# way as a capture stops.
 lab_quiet() {
     local host
     for host in mx1 remote; do
         lab_in $host nft flush chain inet dpquiet out
-        [ "$1" = off ] || lab_in $host nft add rule inet dpquiet out meta l4proto tcp drop
+        [ "$1" = off ] || lab_in $host nft add rule inet dpquiet out tcp sport $LAB_PORT drop
+        [ "$1" = off ] || lab_in $host nft add rule inet dpquiet out tcp dport $LAB_PORT drop
     done
 }
 
-lab_listening() { grep -q '^tcpdump: listening on' "${LAB_LOG[$1]}"; }
+# lab_mark: a connection on another port crosses the whole path: proof that the captures ran until then.
+lab_mark() { lab_traffic --port $LAB_MARK_PORT --mode echo --bytes 200 --time 3 >/dev/null || lab_die "no mark"; }
+
+lab_listening() { grep -qE '^tcpdump: listening on|^File: ' "${LAB_LOG[$1]}"; }
 
 # lab_capture_start DIR [SNAPLEN]: captures at all vantage points and of all ground truth; returns when all listen.
+# LAB_TOOL is tcpdump (pcap) or dumpcap (pcapng).
 lab_capture_start() {
-    local dir=$1 snaplen=${2:-128} vantage host name
+    local dir=$1 snaplen=${2:-128} filter=${LAB_CAPTURE_FILTER:-tcp} vantage host file name
     mkdir -p "$dir"
-    LAB_CAPTURE=$dir
     for vantage in "${LAB_VANTAGES[@]}"; do
-        lab_start "tcpdump.${vantage/\//_}" "${vantage%/*}" tcpdump -n -i "${vantage#*/}" -s "$snaplen" -B 65536 \
-            --time-stamp-precision nano -Z root -w "$dir/${vantage/\//_}.pcap" ${LAB_CAPTURE_FILTER:-tcp}
+        host=${vantage%/*} file=$dir/${vantage/\//_}
+        if [ "$LAB_TOOL" = dumpcap ]; then
+            lab_start "capture.$vantage" "$host" dumpcap -q -i "${vantage#*/}" -s "$snaplen" -B 64 -f "$filter" -w "$file.pcapng"
+        else
+            lab_start "capture.$vantage" "$host" tcpdump -n -i "${vantage#*/}" -s "$snaplen" -B 65536 \
+                --time-stamp-precision nano -Z root -w "$file.pcap" $filter
+        fi
     done
     for host in "${LAB_MIDDLE[@]}"; do
-        lab_start "tcpdump.truth_$host" "$host" tcpdump -n -i nflog:5 -B 8192 -Z root -w "$dir/truth_$host.pcap"
+        lab_start "capture.truth_$host" "$host" tcpdump -n -i nflog:5 -B 8192 -Z root -w "$dir/truth_$host.pcap"
     done
     for name in "${!LAB_PID[@]}"; do
-        [[ $name == tcpdump.* ]] || continue
+        [[ $name == capture.* ]] || continue
         lab_wait_for 10 lab_listening "$name" || { cat "${LAB_LOG[$name]}" >&2; lab_die "no capture for $name"; }
     done
     for host in "${LAB_MIDDLE[@]}"; do lab_dropped "$host" >/dev/null; done
 }
 
-# lab_capture_stop: silences the ends (until lab_quiet off), lets everything settle (nflog hands over once a second), stops the captures.
+# lab_capture_stop: silences the ends, takes the faults away, marks the end, lets everything settle (the kernel hands
+# over once a second), stops the captures. A capture file does not say how long its capture went on after its last packet,
+# so `droppoint locate` has to see the mark, and to look at LAB_PORT only: --filter "tcp port $LAB_PORT".
 lab_capture_stop() {
     local name
     lab_quiet on
+    sleep 0.5
+    for name in "${LAB_MIDDLE[@]}"; do lab_heal "$name"; done
+    lab_mark
     sleep 1.3
-    for name in "${!LAB_PID[@]}"; do [[ $name != tcpdump.* ]] || kill -INT "${LAB_PID[$name]}"; done
+    for name in "${!LAB_PID[@]}"; do [[ $name != capture.* ]] || kill -INT "${LAB_PID[$name]}"; done
     for name in "${!LAB_PID[@]}"; do
-        [[ $name == tcpdump.* ]] || continue
+        [[ $name == capture.* ]] || continue
         wait "${LAB_PID[$name]}"
         unset "LAB_PID[$name]"
-        grep -hE '[1-9][0-9]* packets dropped by kernel' "${LAB_LOG[$name]}" | sed "s|^|lab: $name: |" >&2
+        grep -hE '[1-9][0-9]* packets dropped (by kernel|from)' "${LAB_LOG[$name]}" | sed "s|^|lab: $name: |" >&2
     done
+    lab_quiet off
 }
 
 # lab_dropped HOST: how many packets nft dropped there since it was last asked.
@@ -247,16 +265,22 @@ lab_truth() {
     python3 "$LAB_TOOLS/truth.py" "${args[@]}"
 }
 
+# lab_file DIR VANTAGE: its capture there.
+lab_file() { ls "$1/${2/\//_}.pcap" "$1/${2/\//_}.pcapng" 2>/dev/null | head -1; }
+
 # lab_files DIR: the captures as `droppoint locate` takes them.
 lab_files() {
     local vantage
-    for vantage in "${LAB_VANTAGES[@]}"; do echo "$vantage=$1/${vantage/\//_}.pcap"; done
+    for vantage in "${LAB_VANTAGES[@]}"; do echo "$vantage=$(lab_file "$1" "$vantage")"; done
 }
 
-# lab_serve [PORT]: the traffic server on remote, both IP versions.
+# lab_serve [PORT...]: the traffic server on remote, both IP versions; on LAB_PORT and LAB_MARK_PORT unless told.
 lab_serve() {
-    lab_start "serve.${1:-5001}" remote python3 "$LAB_TOOLS/traffic.py" serve --port "${1:-5001}"
-    lab_wait_for 10 grep -q ready "${LAB_LOG[serve.${1:-5001}]}" || lab_die "the traffic server does not start"
+    local port
+    for port in ${*:-$LAB_PORT $LAB_MARK_PORT}; do
+        lab_start serve.$port remote python3 "$LAB_TOOLS/traffic.py" serve --port $port
+        lab_wait_for 10 grep -q ready "${LAB_LOG[serve.$port]}" || lab_die "the traffic server does not start"
+    done
 }
 
 # lab_traffic OPTION...: the traffic client on mx1; see tools/traffic.py.

@@ -94,11 +94,11 @@ capture_case() {
     live capture show "$id" --json >"$dir/show.json"
     check "$name: shown again from the database" diff <(jq -S . "$dir/live.json") <(jq -S . "$dir/show.json")
     mapfile -t files < <(lab_files "$dir")
-    "$bin/droppoint" locate --json "${files[@]}" >"$dir/files.json"
+    "$bin/droppoint" locate --json --filter "tcp port $LAB_PORT" "${files[@]}" >"$dir/files.json"
     check "$name: locate on tcpdump's files says the same" python3 "$LAB_TOOLS/same_findings.py" "$dir/live.json" "$dir/files.json"
     check "$name: packets can be exported" live capture export "$id" --merge "$dir/merged.pcapng" --all-flows
     mapfile -t files < <(python3 "$LAB_TOOLS/split_merged.py" "$dir/merged.pcapng" "$dir")
-    "$bin/droppoint" locate --json "${files[@]}" >"$dir/exported.json"
+    "$bin/droppoint" locate --json --filter "tcp port $LAB_PORT" "${files[@]}" >"$dir/exported.json"
     check "$name: locate on the exported packets says the same" python3 "$LAB_TOOLS/same_findings.py" "$dir/live.json" "$dir/exported.json"
 }
 capture_case clean 0 on 4 none forward clean

@@ -17,7 +17,7 @@ a=$dir/lb1_eth0.pcap b=$dir/lb1_eth1.pcap
 expect() {
     local codes=$1 word=$2 name=$3 code
     shift 3
-    timeout 30 "$bin/droppoint" locate "$@" >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null
+    timeout 30 "$bin/droppoint" locate --filter "tcp port $LAB_PORT" "$@" >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null
     code=$?
     if [[ ,$codes, != *,$code,* ]]; then
         echo "FAIL $name: exit code $code, expected $codes"
@@ -92,7 +92,6 @@ expect 2 trailer.pcapng "a pcapng block whose two lengths differ" lb1/eth0=$a lb
 lab_capture_start $dir/later
 lab_traffic --bytes 50000 --flows 1 >/dev/null
 lab_capture_stop
-lab_quiet off
 expect 3 - "captures that share no connection" lb1/eth0=$a lb1/eth1=$dir/later/lb1_eth1.pcap
 
 # Noise in the packets themselves: any verdict, but no crash.

@@ -12,7 +12,7 @@ lab_serve
 failed=0
 ok() { echo "ok   $1"; }
 fail() { echo "FAIL $1"; failed=$((failed + 1)); }
-locate() { timeout 60 "$bin/droppoint" locate "$@" </dev/null; }
+locate() { timeout 60 "$bin/droppoint" locate --filter "tcp port $LAB_PORT" "$@" </dev/null; }
 check() { # NAME COMMAND...: it must succeed
     local name=$1
     shift
@@ -75,10 +75,9 @@ for name in size random; do
         edge1/eth1="$dir/edge1_eth1.pcapng.gz"
 done
 
-# A filter that leaves everything, and one that leaves nothing.
+# A filter that leaves nothing.
 mapfile -t files < <(lab_files "$random")
-variant "a filter that everything passes" random --filter 'tcp port 5001' "${files[@]}"
-locate --json --filter 'udp port 9' "${files[@]}" >"$LAB_DIR/variant.json"
+"$bin/droppoint" locate --json --filter 'udp port 9' "${files[@]}" >"$LAB_DIR/variant.json"
 check "a filter that nothing passes is inconclusive" test $? = 3
 
 # A vantage point whose capture missed packets that are seen farther along: not lost.
@@ -94,7 +93,7 @@ check "a capture with holes: 30 packets missed" jq -e '.verdict.code == "clean" 
 # One vantage point alone: TCP itself proves that something is lost behind it.
 locate --json lb1/eth0="$size/lb1_eth0.pcap" >"$LAB_DIR/variant.json"
 check "one vantage point before the fault: exit code" test $? = 1
-check "one vantage point before the fault: beyond, forward" jq -e '.findings[.verdict.finding] |
+check "one vantage point before the fault: beyond, forward, size" jq -e '.findings[.verdict.finding] |
     .code == "loss" and .from == "lb1/eth0" and .to == "beyond" and .direction == "forward" and .pattern == "size"' "$LAB_DIR/variant.json"
 locate --json lb1/eth1="$random/edge1_eth0.pcap" >"$LAB_DIR/variant.json"
 check "one vantage point behind the fault: exit code" test $? = 1
@@ -110,9 +109,11 @@ for word in lb1/eth0 lb1/eth1 forward "${over:0:1},\?${over:1}"; do
     check "text report names $word" grep -q "$word" "$LAB_DIR/report.txt"
 done
 sum=0
-for file in "$size"/{mx1,lb1,edge1}_eth?.pcap; do sum=$((sum + $(capinfos -Mrc "$file" -T | awk '{print $NF}'))); done
-merged=$(capinfos -Mrc "$LAB_DIR/merged.pcapng" -T | awk '{print $NF}')
-check "merged file holds all $sum packets" test "$sum" = "$merged"
+for file in "$size"/{mx1,lb1,edge1}_eth?.pcap; do
+    sum=$((sum + $(tcpdump -n -r "$file" "tcp port $LAB_PORT" 2>/dev/null | wc -l)))
+done
+merged=$(tcpdump -n -r "$LAB_DIR/merged.pcapng" 2>/dev/null | wc -l)
+check "the merged file holds all $sum packets" test "$sum" = "$merged"
 
 echo "$failed failed"
 [ $failed = 0 ]

@@ -69,7 +69,7 @@ while read -r offload ip place direction pattern; do
     dir=$LAB_DIR/$name
     case_run "$dir" "$offload" "$ip" "$place" "$direction" "$pattern" </dev/null
     mapfile -t files < <(lab_files "$dir")
-    timeout 60 "$bin/droppoint" locate --json "${files[@]}" >"$dir/result.json" 2>"$dir/stderr" </dev/null
+    timeout 60 "$bin/droppoint" locate --json --filter "tcp port $LAB_PORT" "${files[@]}" >"$dir/result.json" 2>"$dir/stderr" </dev/null
     code=$?
     if python3 "$LAB_TOOLS/check_locate.py" "$dir" "$dir/result.json" $code >"$dir/wrong" 2>&1; then
         echo "ok   $name"
