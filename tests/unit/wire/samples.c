@@ -25,8 +25,7 @@ const char *sample_text(const ProtobufCMessageDescriptor *message, const char *f
 
 static void *sample_message(const ProtobufCMessageDescriptor *descriptor);
 
-static void set_number(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field,
-                       char *at)
+static void set_number(const ProtobufCFieldDescriptor *field, char *at)
 {
     uint64_t wide = 100;
     /* Signed ones are error codes. */
