@@ -14,6 +14,9 @@
 
 /* The collector may have 1 MiB under way; telling it this often keeps that full. */
 #define CREDIT_EVERY (256 * 1024)
+/* An agent may have to search a large ring before its first piece comes. */
+#define LEAST_PATIENCE_MS 60000
+#define SHOW_EVERY_MS 500
 
 struct export
 {
@@ -25,6 +28,7 @@ struct export
     struct dp_export_files *files;
     struct dp_diag diag;
     int rc; /* what taking in a chunk came to */
+    uint64_t shown_ms;
 };
 
 static enum dp_take take_document(void *context, const Droppoint__Envelope *envelope)
@@ -64,6 +68,18 @@ static void grant(struct export *export, const struct dp_export_file *file)
     (void)rc;
 }
 
+/* How much has come, on a terminal. */
+static void show_progress(struct export *export)
+{
+    uint64_t now = uv_hrtime() / 1000000, bytes = 0;
+    if (now - export->shown_ms < SHOW_EVERY_MS || !isatty(STDERR_FILENO))
+        return;
+    for (size_t i = 0; i < export->files->count; i++)
+        bytes += export->files->files[i].taken;
+    fprintf(stderr, "\r%.1f MB received\033[K", (double)bytes / 1e6);
+    export->shown_ms = now;
+}
+
 static enum dp_take take_chunk(void *context, const Droppoint__Envelope *envelope)
 {
     struct export *export = context;
@@ -77,6 +93,7 @@ static enum dp_take take_chunk(void *context, const Droppoint__Envelope *envelop
     uint64_t before = file->taken - (file->error[0] ? 0 : chunk->data.len);
     if (before / CREDIT_EVERY != file->taken / CREDIT_EVERY)
         grant(export, file);
+    show_progress(export);
     return DP_TAKE_MORE;
 }
 
@@ -89,7 +106,12 @@ static int fetch_packets(struct export *export)
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_CAPTURE_EXPORT;
     envelope.capture_export = &request;
     struct dp_diag diag = {""};
+    if (export->options.timeout_ms < LEAST_PATIENCE_MS)
+        dp_session_set_timeout(export->session, LEAST_PATIENCE_MS);
+    export->shown_ms = uv_hrtime() / 1000000;
     int rc = dp_session_ask(export->session, &envelope, take_chunk, export, &diag);
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K");
     if (rc)
         export->diag = diag;
     return rc ? rc : export->rc;
