@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -283,6 +285,38 @@ static void test_interrupt(void **state)
     fake_collector_start(&fake);
 }
 
+/* On a terminal the line is rewritten in place and taken away before anything else is written. */
+static void test_live_line_on_a_terminal(void **state)
+{
+    (void)state;
+    char seen[OUTPUT] = "";
+    size_t length = 0;
+    int terminal = -1, status = 0;
+    struct winsize size = {.ws_row = 24, .ws_col = 60};
+    (void)fflush(NULL);
+    pid_t pid = forkpty(&terminal, NULL, NULL, &size);
+    assert_true(pid >= 0);
+    if (!pid) {
+        char *argv[] = {(char *)"capture", (char *)"run", (char *)"--path", (char *)"cancel", NULL};
+        exit(dp_cli_capture(4, argv));
+    }
+    while (length < sizeof seen - 1 && !strstr(seen, "29 s left")) {
+        ssize_t got = read(terminal, seen + length, sizeof seen - 1 - length);
+        assert_true(got > 0);
+        length += (size_t)got;
+        seen[length] = '\0';
+    }
+    assert_non_null(strstr(seen, "\r30 s left | no loss so far | mx1/eth0 0 | lb1/eth0 0\033[K"));
+    assert_int_equal(kill(pid, SIGINT), 0);
+    for (ssize_t got = 1; got > 0 && length<sizeof seen - 1; length += got> 0 ? (size_t)got : 0)
+        got = read(terminal, seen + length, sizeof seen - 1 - length);
+    seen[length] = '\0';
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    assert_non_null(strstr(seen, "\r\033[KStopping"));
+    (void)close(terminal);
+}
+
 /* The collector dies in mid-run and comes back: the verdict is fetched; and when it does not, the way to it
  * is told. */
 static void test_collector_lost(void **state)
@@ -390,19 +424,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_fingerprints_are_tidied),
-        cmocka_unit_test(test_a_no_is_told),
-        cmocka_unit_test(test_no_answer),
-        cmocka_unit_test(test_refused_key),
-        cmocka_unit_test(test_missing_key),
-        cmocka_unit_test(test_nobody_there),
-        cmocka_unit_test(test_wrong_words),
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_captures_that_do_not_start),
-        cmocka_unit_test(test_interrupt),
-        cmocka_unit_test(test_collector_lost),
-        cmocka_unit_test(test_two_sessions_of_one_operator),
+        cmocka_unit_test(test_list),           cmocka_unit_test(test_fingerprints_are_tidied),
+        cmocka_unit_test(test_a_no_is_told),   cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_refused_key),    cmocka_unit_test(test_missing_key),
+        cmocka_unit_test(test_nobody_there),   cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_captures_that_do_not_start),
+        cmocka_unit_test(test_interrupt),      cmocka_unit_test(test_live_line_on_a_terminal),
+        cmocka_unit_test(test_collector_lost), cmocka_unit_test(test_two_sessions_of_one_operator),
         cmocka_unit_test(test_export),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
