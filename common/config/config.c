@@ -19,6 +19,7 @@ struct complaint {
     unsigned line;
 };
 
+DP_PRINTF(3, 0)
 static void on_complaint(cyaml_log_t level, void *context, const char *format, va_list args)
 {
     static const char prefix[] = "Load: ";

@@ -137,6 +137,7 @@ int main(void)
         struct dp_pipe_error error = {.code = DP_ERR_FILTER, .text = "The filter does not compile."};
         uint8_t bytes[DP_PIPE_ERROR_MAX];
         say(DP_PIPE_ERROR, 0, bytes, dp_pipe_error_pack(&error, bytes));
+        dp_pipe_reader_free(reader);
         return 0;
     }
     uint8_t ready[DP_PIPE_READY_SIZE];
