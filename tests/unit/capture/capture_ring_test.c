@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +333,38 @@ static void test_ordinary_user_with_file_capability(void **state)
     assert_int_equal(status, 0);
 }
 
+static void test_ring_outlives_the_agent(void **state)
+{
+    (void)state;
+    int tell[2];
+    char text[256], done = 0;
+    assert_int_equal(pipe(tell), 0);
+    pid_t agent = fork();
+    if (agent == 0) {
+        struct seen seen;
+        seen_new(&seen);
+        struct dp_capture_spec spec = spec_for("lo", FILTER);
+        spec.ring_bytes = 1024 * 1024;
+        spec.ring_directory = ring;
+        start(&seen, &spec);
+        send_flow(9100, 9200, 700, 60);
+        turn(&seen, 400);
+        (void)!write(tell[1], &done, 1);
+        for (;;)
+            turn(&seen, 1000);
+    }
+    assert_int_equal(read(tell[0], &done, 1), 1);
+    assert_int_equal(kill(agent, SIGKILL), 0);
+    assert_int_equal(waitpid(agent, NULL, 0), agent);
+    (void)usleep(500000); /* the capture process notices by itself */
+    struct dp_ring_export_options options = {.directory = ring, .vantage = "mx1/eth0"};
+    (void)export_to_file(&options, text, sizeof text);
+    assert_string_equal(text, "");
+    assert_int_equal(content_of(out).packets, 700);
+    (void)close(tell[0]);
+    (void)close(tell[1]);
+}
+
 static void make_ring(const char *name, int age_s, int bytes)
 {
     char command[512];
@@ -394,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_disk_ends_the_capture, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ring_directory_of_somebody_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ordinary_user_with_file_capability, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ring_outlives_the_agent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_trim_deletes_the_oldest, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,8 +7,10 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -306,6 +308,46 @@ static void test_no_privilege_while_capturing(void **state)
     seen_free(&seen);
 }
 
+/* A program that is not droppoint-capture, or one that was taken over. */
+static void fake(const char *body, int ready_code, const char *part)
+{
+    static const char path[] = "/tmp/dp-fake-capture";
+    struct seen seen;
+    struct dp_diag diag = {""};
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    (void)fprintf(file, "#!/bin/sh\n%s\n", body);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0755), 0);
+    seen_new(&seen);
+    (void)setenv("DP_TEST_PROGRAM", path, 1);
+    struct dp_capture_spec spec = spec_for("lo", "");
+    assert_int_equal(prepare(&seen, &spec, &diag), DP_OK);
+    wait_for(&seen, &seen.ended);
+    (void)unsetenv("DP_TEST_PROGRAM");
+    (void)unlink(path);
+    assert_int_equal(seen.ready_code, ready_code);
+    assert_string_equal(seen.reason, "crash");
+    if (!strstr(seen.text, part))
+        fail_msg("\"%s\" does not say \"%s\"", seen.text, part);
+    seen_free(&seen);
+}
+
+static void test_child_that_breaks_the_protocol(void **state)
+{
+    (void)state;
+    fake("exit 3", DP_ERR_UNAVAILABLE, "status 3");
+    fake("echo 'this is not a message at all' >&3; sleep 60", DP_ERR_UNAVAILABLE, "not a message");
+    /* READY, then a batch of four thousand million records. */
+    fake("printf 'DP\\001\\020\\010\\0\\0\\0\\0\\0\\0\\0\\001\\0\\0\\0\\140\\0\\0\\0' >&3; "
+         "printf 'DP\\001\\022\\0\\0\\0\\0\\377\\377\\377\\377' >&3; sleep 60",
+         DP_OK, "not a message");
+    /* READY twice. */
+    fake("for i in 1 2; do printf 'DP\\001\\020\\010\\0\\0\\0\\0\\0\\0\\0\\001\\0\\0\\0\\140\\0\\0\\0' >&3; "
+         "done; sleep 60",
+         DP_OK, "not a message");
+}
+
 /* Runs in a child: captures until it is killed. Tells the capture process's pid. */
 static void capture_for_ever(int tell)
 {
@@ -354,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_interface_down_and_up_again),
         cmocka_unit_test(test_kernel_drops_become_gaps),
         cmocka_unit_test(test_killed_child_is_a_crash),
+        cmocka_unit_test(test_child_that_breaks_the_protocol),
         cmocka_unit_test(test_sigterm_is_a_stop_and_sigint_nothing),
         cmocka_unit_test(test_hung_child_is_killed),
         cmocka_unit_test(test_pause_loses_nothing),

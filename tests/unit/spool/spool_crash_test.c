@@ -8,11 +8,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -252,12 +254,49 @@ static void test_unreadable_description_is_set_aside(void **state)
     dp_spool_close(spool);
 }
 
+/* A full disk is a bound like any other: what is there stays, and the spool goes on once there is room. */
+static void test_full_disk(void **state)
+{
+    const struct place *place = *state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        print_message("skipped: a small disk needs root\n");
+        skip();
+    }
+    assert_int_equal(mount("none", place->directory, "tmpfs", 0, "size=4m"), 0);
+    struct dp_spool *spool = open_spool(place, 1, ROOMY);
+    static const char *const sizes[] = {"size=8m", "size=12m", "size=16m"};
+    uint64_t stream = 0, n = 1;
+    assert_int_equal(dp_spool_stream(spool, 1, "c", "v/e", &stream), DP_OK);
+    for (int round = 0; round < 3; round++) {
+        int code;
+        while ((code = append(spool, stream, n)) == DP_OK)
+            n++;
+        assert_int_equal(code, DP_ERR_FULL);
+        assert_int_equal(append(spool, stream, n), DP_ERR_FULL);
+        assert_int_equal(dp_spool_sync(spool), DP_OK);
+        for (uint64_t i = info_at(spool, 0).first; i < n; i++)
+            check_batch(spool, 1, stream, i);
+        assert_int_equal(mount(NULL, place->directory, NULL, MS_REMOUNT, sizes[round]), 0);
+        assert_int_equal(append(spool, stream, n), DP_OK);
+        n++;
+    }
+    dp_spool_close(spool);
+    spool = open_spool(place, 2, ROOMY);
+    assert_int_equal(info_at(spool, 0).last, n - 1);
+    for (uint64_t i = 1; i < n; i++)
+        check_batch(spool, 1, stream, i);
+    dp_spool_close(spool);
+    assert_int_equal(umount(place->directory), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed_at_any_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_torn_tail_is_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage_in_the_middle_costs_only_what_it_hits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unreadable_description_is_set_aside, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
