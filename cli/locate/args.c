@@ -77,6 +77,8 @@ static int add_vantage(struct dp_locate_args *args, const char *argument, struct
 static int take_option(struct dp_locate_args *args, int option, char **argv, struct dp_diag *diag)
 {
     switch (option) {
+    case 1:
+        return add_vantage(args, optarg, diag);
     case 'h':
         args->help = true;
         return DP_OK;
@@ -109,7 +111,9 @@ int dp_locate_args_parse(int argc, char **argv, struct dp_locate_args *args, str
     optind = 0; /* starts over, also its memory of the last command line */
     opterr = 0;
     int option;
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+    /* The dash has arguments come in their order as option 1, so that options may follow them in every
+     * environment. */
+    while ((option = getopt_long(argc, argv, "-:h", options, NULL)) != -1) {
         int code = take_option(args, option, argv, diag);
         if (code != DP_OK)
             return code;

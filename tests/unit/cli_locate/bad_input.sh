@@ -84,6 +84,8 @@ expect_json 0 clean a=near.pcapng b=far.pcapng.gz
 expect_json 1 loss a=stuck.pcapng b=swallowed.pcapng
 expect_json 3 inconclusive a=none1.pcapng b=none2.pcapng
 expect_json 3 inconclusive a=near.pcapng b=none2.pcapng
+cp none1.pcapng none3.pcapng
+expect_json 3 inconclusive a=none1.pcapng b=none3.pcapng
 expect_json 3 inconclusive --filter "udp" a=near.pcapng b=far.pcapng
 
 # Cut short: what is there is used, and a warning says so.
