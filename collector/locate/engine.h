@@ -117,7 +117,8 @@ struct half {
     struct hole holes[HOLES];
     uint32_t hole_count;
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
-    uint64_t content_base;   /* SMTP: where the message's content begins (behind DATA); 0 not known */
+    uint64_t content_base;   /* SMTP: where the message's content begins; 0 not known */
+    uint8_t content_vantage; /* that says so */
     bool syn, rst;
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */

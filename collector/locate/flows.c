@@ -120,6 +120,7 @@ static int half_new(struct half *half, size_t vantages)
     half->missed = calloc(vantages, sizeof *half->missed);
     half->ack_vantage = NO_VANTAGE;
     half->window_vantage = NO_VANTAGE;
+    half->content_vantage = NO_VANTAGE;
     return half->data && half->control && half->course && half->missed ? DP_OK : DP_ERR_NOMEM;
 }
 

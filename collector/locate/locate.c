@@ -201,8 +201,12 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         o->start = unwrap(h->position, d->seq);
         if (h->first_position == 0)
             h->first_position = o->start;
-        if (half == 0 && d->app == DP_SMTP_DATA)
-            h->content_base = o->start + d->payload_len;
+        if (half == 0 && d->app == DP_SMTP_CONTENT &&
+            (h->content_vantage == NO_VANTAGE ||
+             (h->content_vantage == vantage && o->start > h->content_base))) {
+            h->content_base = o->start;
+            h->content_vantage = (uint8_t)vantage;
+        }
         if (o->start + span > h->position || h->position == 0)
             h->position = o->start + span;
     } else {

@@ -76,6 +76,7 @@ static void place(const struct dp_locate *l, const struct dp_finding *f, char te
 struct example {
     const struct loss_event *event;
     uint32_t copies;
+    uint32_t payload; /* of the shortest copy: what all of them carried */
     int64_t last_ns;
 };
 
@@ -85,7 +86,7 @@ static struct example pick_example(const struct side *s)
     size_t look_at = s->loss_count < 2000 ? s->loss_count : 2000;
     for (size_t i = 0; i < look_at; i++) {
         const struct loss_event *e = &s->losses[i];
-        uint32_t copies = 1;
+        uint32_t copies = 1, payload = e->payload;
         int64_t last = e->t_ns;
         for (size_t k = i + 1; k < look_at && k < i + 400; k++) {
             const struct loss_event *x = &s->losses[k];
@@ -93,11 +94,12 @@ static struct example pick_example(const struct side *s)
                 x->start == e->start) {
                 copies++;
                 last = x->t_ns;
+                payload = x->payload < payload ? x->payload : payload;
             }
         }
         if (!best.event || (copies > best.copies && e->payload >= best.event->payload) ||
             (best.event->payload == 0 && e->payload > 0))
-            best = (struct example){e, copies, last};
+            best = (struct example){e, copies, payload, last};
     }
     return best;
 }
@@ -139,7 +141,7 @@ static char *describe_example(const struct dp_locate *l, const struct side *s)
     uint64_t from = x.event->start >= base ? x.event->start - base : 0;
     return text_format(
         " For example %s bytes %s-%s of the session of %s with %s were sent %s and never came through.",
-        content ? "DATA" : "stream", number(from, a), number(from + x.event->payload, b), client, server,
+        content ? "DATA" : "stream", number(from, a), number(from + x.payload, b), client, server,
         times);
 }
 
@@ -151,13 +153,23 @@ static char *describe_reply(const struct dp_finding *f)
     return text_format(" The server answered %u %s", f->smtp_code, f->smtp_reply ? f->smtp_reply : "");
 }
 
-static char *describe_pattern(const struct dp_finding *f)
+static uint32_t smallest_lost(const struct side *side)
 {
-    char n[NUMBER];
+    uint32_t smallest = UINT32_MAX;
+    for (size_t i = 0; i < side->loss_count; i++)
+        if (side->losses[i].ip_len < smallest)
+            smallest = side->losses[i].ip_len;
+    return smallest;
+}
+
+static char *describe_pattern(const struct dp_finding *f, const struct side *side)
+{
+    char n[NUMBER], m[NUMBER];
     switch (f->pattern) {
     case DP_PATTERN_SIZE:
-        return text_format(" Only packets above %s bytes are lost; everything up to %s bytes passed.",
-                           number(f->size_over, n), n);
+        return text_format(
+            " Only large packets are lost: everything up to %s bytes passed, the smallest lost has %s bytes.",
+            number(f->size_over, n), number(side ? smallest_lost(side) : f->size_over + 1, m));
     case DP_PATTERN_HANDSHAKE:
         return strdup(" Connections do not come up: the handshake is what is lost.");
     case DP_PATTERN_FLOWS:
@@ -181,7 +193,7 @@ static char *loss_summary(const struct dp_locate *l, const struct dp_finding *f,
 {
     char where[PLACE], packets[NUMBER], bytes[NUMBER];
     place(l, f, where);
-    char *pattern = describe_pattern(f), *reply = describe_reply(f);
+    char *pattern = describe_pattern(f, side), *reply = describe_reply(f);
     char *example =
         side ? describe_example(l, side) : strdup(" TCP shows it: the same bytes were sent again.");
     char *text = NULL;
@@ -196,6 +208,13 @@ static char *loss_summary(const struct dp_locate *l, const struct dp_finding *f,
     return text;
 }
 
+/* The MSS that surely passes: IPv6 and TCP headers are 60 bytes. RFC 9293 makes 536 the least that is
+ * sensible. */
+static uint32_t clamp_for(uint32_t size_over)
+{
+    return size_over >= 596 ? size_over - 60 : 536;
+}
+
 static char *host_step(const struct dp_locate *l, const struct dp_finding *f)
 {
     const char *a = l->vantages[f->from].name;
@@ -208,7 +227,7 @@ static char *host_step(const struct dp_locate *l, const struct dp_finding *f)
             "On %.*s, look for what drops packets above %u bytes from %s to %s: `ip link show %s` (MTU), "
             "`nft list ruleset` (rules by length), `nstat -az IpFragFails`. Until then clamp the MSS there: "
             "`nft add rule inet filter forward tcp flags syn tcp option maxseg size set %u`.",
-            n, a, f->size_over, in, out, out, f->size_over > 60 ? f->size_over - 60 : f->size_over);
+            n, a, f->size_over, in, out, out, clamp_for(f->size_over));
     case DP_PATTERN_HANDSHAKE:
     case DP_PATTERN_FLOWS:
         return text_format(

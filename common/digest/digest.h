@@ -1,5 +1,5 @@
-/* The digest: the small record of one packet that leaves the agent instead of the packet, and the batch that carries
- * many of them. Live agents and the offline command make them with the same code. Free of I/O. */
+/* The digest: the small record of one packet that leaves the agent instead of the packet, and the batch that
+ * carries many of them. Live agents and the offline command make them with the same code. Free of I/O. */
 #ifndef DROPPOINT_COMMON_DIGEST_DIGEST_H
 #define DROPPOINT_COMMON_DIGEST_DIGEST_H
 
@@ -10,7 +10,8 @@
 #include "common/packet/packet.h"
 
 /* What a client's SMTP line or a server's reply is, where SMTP is in the clear (RFC 5321). In dp_digest.app:
- * 0 nothing recognised; 200 to 599 a reply code with which the payload begins; 1000 + verb for a command line. */
+ * 0 nothing recognised; 200 to 599 a reply code with which the payload begins; 1000 + verb for a command
+ * line. */
 enum dp_smtp_verb {
     DP_SMTP_HELO = 1000,
     DP_SMTP_EHLO,
@@ -24,34 +25,37 @@ enum dp_smtp_verb {
     DP_SMTP_VRFY,
     DP_SMTP_AUTH,
     DP_SMTP_STARTTLS,
+    DP_SMTP_CONTENT,     /* the first packet of a message's content, behind the reply 354 */
     DP_SMTP_END_OF_DATA, /* the payload ends with CRLF . CRLF, or with that and a QUIT pipelined behind it */
 };
 
 enum dp_digest_bit {
-    DP_DIGEST_HAS_TS = 0x01,       /* tsval and tsecr are valid */
-    DP_DIGEST_HAS_IP_ID = 0x02,    /* ip_id is valid */
-    DP_DIGEST_FRAGMENT = 0x04,     /* part of a fragmented datagram: not followed further */
+    DP_DIGEST_HAS_TS = 0x01,    /* tsval and tsecr are valid */
+    DP_DIGEST_HAS_IP_ID = 0x02, /* ip_id is valid */
+    DP_DIGEST_FRAGMENT = 0x04,  /* part of a fragmented datagram: not followed further */
     DP_DIGEST_SACK_PERMITTED = 0x08,
 };
 
 struct dp_digest {
-    int64_t ts_ns;   /* since the Unix epoch, by the clock of the vantage point */
-    uint32_t flow;   /* number of the flow at this vantage point, see dp_flow_def */
-    uint8_t dir;     /* 0: from the flow's a to its b, 1: from b to a */
-    uint8_t bits;    /* dp_digest_bit */
+    int64_t ts_ns; /* since the Unix epoch, by the clock of the vantage point */
+    uint32_t flow; /* number of the flow at this vantage point, see dp_flow_def */
+    uint8_t dir;   /* 0: from the flow's a to its b, 1: from b to a */
+    uint8_t bits;  /* dp_digest_bit */
     uint8_t ttl;
-    uint8_t hash_len; /* payload bytes that `hash` covers: 0, 8, 16, 32 or 64 (the largest that is captured), or all where payload_len < 64 and all is captured */
+    uint8_t hash_len; /* payload bytes that `hash` covers: 0, 8, 16, 32 or 64 (the largest that is captured),
+                         or all where payload_len < 64 and all is captured */
     uint32_t seq, ack;
     uint32_t payload_len;
     uint32_t ip_len;
-    uint32_t hash;   /* keyed hash (SipHash, lower half) of the payload's first hash_len bytes; 0 where hash_len is 0 */
+    uint32_t hash; /* keyed hash (SipHash, lower half) of the payload's first hash_len bytes; 0 where hash_len
+                      is 0 */
     uint32_t tsval, tsecr;
     uint16_t tcp_flags; /* dp_tcp_flag; 0 where not TCP */
     uint16_t window;
     uint16_t ip_id;
-    uint16_t app;    /* dp_smtp_verb and reply codes; ICMP: type << 8 | code */
-    uint16_t mss;    /* of a SYN; 0 none */
-    uint8_t wscale;  /* of a SYN; 0xff none */
+    uint16_t app;   /* dp_smtp_verb and reply codes; ICMP: type << 8 | code */
+    uint16_t mss;   /* of a SYN; 0 none */
+    uint8_t wscale; /* of a SYN; 0xff none */
     uint8_t sack_count;
     uint32_t sack[DP_SACK_MAX][2];
 };
@@ -103,27 +107,33 @@ int dp_batch_add_gap(struct dp_batch *batch, int64_t from_ns, int64_t to_ns, uin
 #define DP_BATCH_MAX_NOTES 1024
 struct dp_digester;
 
-/* key: new for each capture, the same at all its vantage points. Takes random bytes from the system. DP_ERR_NOMEM. */
+/* key: new for each capture, the same at all its vantage points. Takes random bytes from the system.
+ * DP_ERR_NOMEM. */
 int dp_digester_new(const uint8_t key[DP_HASH_KEY_SIZE], struct dp_digester **ret_digester) DP_MUST_CHECK;
 void dp_digester_free(struct dp_digester *digester);
 
 /* Digests one frame into batch (appends). 0 also for frames that are not ours: they count as other_packets.
- * DP_ERR_NOMEM; DP_ERR_FULL: a new flow beyond DP_DIGEST_MAX_FLOWS, known ones go on. The batch is untouched then. */
+ * DP_ERR_NOMEM; DP_ERR_FULL: a new flow beyond DP_DIGEST_MAX_FLOWS, known ones go on. The batch is untouched
+ * then. */
 int dp_digester_frame(struct dp_digester *digester, int link_type, int64_t ts_ns, const uint8_t *frame,
                       size_t captured, size_t wire_len, struct dp_batch *batch) DP_MUST_CHECK;
 
 /* After data was lost between maker and reader: the next batches define their flows anew. */
 void dp_digester_restate_flows(struct dp_digester *digester);
 
-/* The batch codec: columns, differences to what the flow leads one to expect, zstd; at most 24 bytes a packet of bulk
- * TCP with timestamps. Each encoded batch can be decoded by itself. Encoded form: docs/batch-format.md. */
+/* The batch codec: columns, differences to what the flow leads one to expect, zstd; at most 24 bytes a packet
+ * of bulk TCP with timestamps. Each encoded batch can be decoded by itself. Encoded form:
+ * docs/batch-format.md. */
 #define DP_BATCH_MAX_RECORDS 4096
 #define DP_BATCH_MAX_BYTES (1024 * 1024)
 
-/* Encodes up to DP_BATCH_MAX_RECORDS digests (and as many of the others). *ret_bytes is malloc'd, the caller frees it. */
+/* Encodes up to DP_BATCH_MAX_RECORDS digests (and as many of the others). *ret_bytes is malloc'd, the caller
+ * frees it. */
 int dp_batch_encode(const struct dp_batch *batch, uint8_t **ret_bytes, size_t *ret_len) DP_MUST_CHECK;
 
-/* Decodes into `batch` (cleared first). Every count, enum and length is validated; DP_ERR_FORMAT with diag naming what. */
-int dp_batch_decode(const uint8_t *bytes, size_t len, struct dp_batch *batch, struct dp_diag *diag) DP_MUST_CHECK;
+/* Decodes into `batch` (cleared first). Every count, enum and length is validated; DP_ERR_FORMAT with diag
+ * naming what. */
+int dp_batch_decode(const uint8_t *bytes, size_t len, struct dp_batch *batch,
+                    struct dp_diag *diag) DP_MUST_CHECK;
 
 #endif

@@ -80,8 +80,12 @@ uint16_t dp_smtp_client(struct dp_smtp *smtp, const struct dp_packet *packet)
         smtp->state = DP_SMTP_STATE_COMMANDS;
         return DP_SMTP_END_OF_DATA;
     }
-    if (smtp->state == DP_SMTP_STATE_CONTENT)
-        return 0;
+    if (smtp->state == DP_SMTP_STATE_CONTENT) {
+        if (smtp->content_begun)
+            return 0;
+        smtp->content_begun = true;
+        return DP_SMTP_CONTENT;
+    }
     uint16_t verb = verb_at(packet->payload, packet->payload_captured);
     if (verb == DP_SMTP_STARTTLS)
         smtp->state = DP_SMTP_STATE_STARTTLS;
@@ -128,6 +132,8 @@ void dp_smtp_replied(struct dp_smtp *smtp, uint16_t code, uint32_t seq)
     if (smtp->state == DP_SMTP_STATE_TLS)
         return;
     if (code == 354) {
+        if (smtp->state != DP_SMTP_STATE_CONTENT || (int32_t)(seq - smtp->content_seq) > 0)
+            smtp->content_begun = false; /* else the same reply, sent again */
         smtp->state = DP_SMTP_STATE_CONTENT;
         smtp->content_seq = seq;
     } else if (smtp->state == DP_SMTP_STATE_STARTTLS) {

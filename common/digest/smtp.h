@@ -18,11 +18,11 @@ enum dp_smtp_state {
 
 /* What is remembered of one connection. All zero: a new one. */
 struct dp_smtp {
-    uint8_t state;      /* dp_smtp_state */
-    bool has_chunk;     /* a BDAT was seen (RFC 3030) */
-    uint32_t chunk_end; /* sequence number at which its content ends */
-    uint32_t
-        content_seq; /* sequence number of the 354, so that older replies sent again don't end the content */
+    uint8_t state;        /* dp_smtp_state */
+    bool has_chunk;       /* a BDAT was seen (RFC 3030) */
+    uint32_t chunk_end;   /* sequence number at which its content ends */
+    bool content_begun;   /* the first packet of the content was seen */
+    uint32_t content_seq; /* of the 354, so that older replies sent again don't end the content */
 };
 
 /* Whether SMTP servers listen on this port without TLS from the start. */

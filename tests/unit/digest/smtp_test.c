@@ -131,7 +131,7 @@ static void test_content_is_not_read(void **state)
     assert_int_equal(client(d, "DATA\r\n"), DP_SMTP_DATA);
     assert_int_equal(client(d, "QUIT\r\n"), DP_SMTP_QUIT); /* no 354 yet: still commands */
     assert_int_equal(server(d, "354 go\r\n"), 354);
-    assert_int_equal(client(d, "MAIL is what this is about\r\n"), 0);
+    assert_int_equal(client(d, "MAIL is what this is about\r\n"), DP_SMTP_CONTENT);
     assert_int_equal(client(d, "\r\n.\r\nx"), 0);
     d->server_seq -= 8;
     assert_int_equal(server(d, "354 go\r\n"), 354); /* sent again */
@@ -150,14 +150,14 @@ static void test_end_of_data(void **state)
                                        "x\r\n.\r\nQUIT\r\n"};
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(server(d, "354 go\r\n"), 354);
-        assert_int_equal(client(d, "x.\r\n"), 0);
+        assert_int_equal(client(d, "x.\r\n"), DP_SMTP_CONTENT);
         assert_int_equal(client(d, "..\r\n"), 0);
         assert_int_equal(client(d, ends[i]), DP_SMTP_END_OF_DATA);
         assert_int_equal(client(d, "RSET\r\n"), DP_SMTP_RSET);
     }
     /* Not within the snap length: the server's reply ends the content. */
     assert_int_equal(server(d, "354 go\r\n"), 354);
-    assert_int_equal(send_cut(d, false, "long\r\n.\r\nlong\r\n.\r\n", 18, 9), 0);
+    assert_int_equal(send_cut(d, false, "long\r\n.\r\nlong\r\n.\r\n", 18, 9), DP_SMTP_CONTENT);
     assert_int_equal(client(d, "RSET\r\n"), 0);
     assert_int_equal(server(d, "250 queued\r\n"), 250);
     assert_int_equal(client(d, "RSET\r\n"), DP_SMTP_RSET);
@@ -167,7 +167,7 @@ static void test_pipelined_replies(void **state)
 {
     struct dialogue *d = *state;
     assert_int_equal(server(d, "250 ok\r\n550 5.1.1 who\r\n354 go\r\n"), 250);
-    assert_int_equal(client(d, "DATA \r\n"), 0);
+    assert_int_equal(client(d, "DATA \r\n"), DP_SMTP_CONTENT);
     assert_int_equal(d->batch.note_count, 1);
     assert_int_equal(d->batch.notes[0].code, 550);
     assert_string_equal(d->batch.notes[0].text, "5.1.1 who");

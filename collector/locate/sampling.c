@@ -1,0 +1,167 @@
+/* What can be learned before anything is settled: which way each flow runs, and how the clocks differ, from
+ * packets that every vantage point saw once and that need no clock to be recognised. */
+#include "collector/locate/groups.h"
+
+struct orientation {
+    uint32_t low, high; /* vantage points between which round trips are compared */
+    bool has[2];
+    int64_t best[2];
+    int64_t begun_ns;
+    int64_t ttl_votes;
+};
+
+static void orientation_from_group(struct orientation *o, int half, const struct reference *r, size_t count)
+{
+    const struct reference *low = NULL, *high = NULL, *first = &r[0], *last = &r[0];
+    for (size_t i = 0; i < count;
+         i++) { /* places are vantage numbers here: the flow counts as forward still */
+        if (r[i].place == o->low)
+            low = &r[i];
+        if (r[i].place == o->high)
+            high = &r[i];
+        if (r[i].place < first->place)
+            first = &r[i];
+        if (r[i].place > last->place)
+            last = &r[i];
+    }
+    int sign = half == 0 ? 1 : -1;
+    if (first->o->ttl > last->o->ttl)
+        o->ttl_votes += sign;
+    else if (first->o->ttl < last->o->ttl)
+        o->ttl_votes -= sign;
+    if (!low || !high || low == high)
+        return;
+    /* Only the first second of the flow: clocks that drift must not spoil the comparison. */
+    if (o->begun_ns == 0)
+        o->begun_ns = low->o->ts_ns;
+    if (low->o->ts_ns - o->begun_ns > 1000000000LL || o->begun_ns - low->o->ts_ns > 1000000000LL)
+        return;
+    int64_t difference = (high->o->ts_ns - low->o->ts_ns) * sign;
+    if (!o->has[half] || difference < o->best[half]) {
+        o->has[half] = true;
+        o->best[half] = difference;
+    }
+}
+
+int sample_group(struct work *w, const struct reference *r, size_t count)
+{
+    struct dp_locate *l = w->l;
+    bool forward = half_forward(w->flow, w->half);
+    struct observation *seen[DP_LOCATE_MAX_VANTAGES] = {NULL};
+    for (size_t i = 0; i < count; i++)
+        seen[place_to_vantage(l, forward, r[i].place)] = r[i].o;
+    size_t previous = l->vantage_count;
+    for (size_t v = 0; v < l->vantage_count; v++) {
+        if (!seen[v])
+            continue;
+        if (previous < l->vantage_count) {
+            int code = dp_clock_sample(&l->clocks[previous * l->vantage_count + v], forward,
+                                       seen[previous]->ts_ns, seen[v]->ts_ns);
+            if (code)
+                return code;
+        }
+        previous = v;
+    }
+    return DP_OK;
+}
+
+static int window_groups(struct work *w, struct orientation *o)
+{
+    bool near = w->flow->client_near;
+    if (o)
+        w->flow->client_near = w->half == 0; /* so that places are vantage numbers */
+    int code = collect(w);
+    w->flow->client_near = near;
+    for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
+        j = group_end(w, i);
+        if (j - i < 2 || !plain_group(&w->l->references[i], j - i))
+            continue;
+        if (o)
+            orientation_from_group(o, w->half, &w->l->references[i], j - i);
+        else
+            code = sample_group(w, &w->l->references[i], j - i);
+    }
+    return code;
+}
+
+#define SAMPLE_WINDOWS 16
+
+/* Looks at plain groups: for orientation at the beginning of the flow, for the clocks at windows all along
+ * it. */
+static int each_plain_group(struct work *w, struct orientation *o)
+{
+    for (int half = 0; half < 2; half++) {
+        for (int control = 0; control < 2; control++) {
+            w->half = half;
+            w->control = control;
+            size_t most = 0;
+            for (size_t v = 0; v < w->l->vantage_count; v++)
+                most = lanes_of(w)[v].count > most ? lanes_of(w)[v].count : most;
+            bool all = most <= (size_t)SAMPLE_WINDOWS * WINDOW_SIZE;
+            w->windows = o ? 1 : all ? 0 : SAMPLE_WINDOWS;
+            size_t rounds = o || all ? 1 : SAMPLE_WINDOWS;
+            for (w->window = 0; w->window < rounds; w->window++) {
+                int code = window_groups(w, o);
+                if (code)
+                    return code;
+            }
+        }
+    }
+    return DP_OK;
+}
+
+static bool waits_since(const struct dp_locate *l, const struct flow *flow, int64_t limit)
+{
+    for (int half = 0; half < 2; half++)
+        for (uint32_t v = 0; v < l->vantage_count; v++) {
+            const struct lane *data = &flow->half[half].data[v], *control = &flow->half[half].control[v];
+            if (data->count && to_reference(l, v, data->items[0].ts_ns) <= limit)
+                return true;
+            if (control->count && to_reference(l, v, control->items[0].ts_ns) <= limit)
+                return true;
+        }
+    return false;
+}
+
+static int orient(struct dp_locate *l, struct flow *flow, int64_t limit)
+{
+    struct work w = {.l = l, .flow = flow};
+    struct orientation o = {.low = NO_VANTAGE};
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        if (flow->seen_at[v]) {
+            o.low = o.low == NO_VANTAGE ? v : o.low;
+            o.high = v;
+        }
+    }
+    int code = each_plain_group(&w, &o);
+    if (code)
+        return code;
+    bool has_difference = o.has[0] && o.has[1];
+    /* Without evidence it can wait for more, until its oldest packet has to be settled. */
+    if (o.ttl_votes == 0 && !has_difference && !waits_since(l, flow, limit))
+        return DP_OK;
+    flow->ttl_votes = o.ttl_votes;
+    flow_orient(l, flow, o.best[0] + o.best[1], has_difference);
+    return DP_OK;
+}
+
+int custody_sample(struct dp_locate *l, int64_t limit)
+{
+    for (size_t i = 0; i < l->flow_count; i++) {
+        int code = l->flows[i]->oriented ? DP_OK : orient(l, l->flows[i], limit);
+        if (code)
+            return code;
+    }
+    /* Orientation first, for all: a flow that cannot tell by itself goes by its neighbours. */
+    for (size_t i = 0; i < l->flow_count && !l->no_clock_correction; i++) {
+        struct flow *flow = l->flows[i];
+        if (flow->sampled || !flow->oriented)
+            continue;
+        struct work w = {.l = l, .flow = flow};
+        int code = each_plain_group(&w, NULL);
+        if (code)
+            return code;
+        flow->sampled = true;
+    }
+    return DP_OK;
+}
