@@ -305,7 +305,7 @@ static int parse_options(int argc, char **argv, struct agent_options *options, e
 int main(int argc, char **argv)
 {
     static struct agent agent;
-    struct agent_options options = {NULL};
+    struct agent_options options = {.config = NULL};
     enum action action = RUN;
     struct dp_diag diag = {""};
     int status = parse_options(argc, argv, &options, &action);
