@@ -203,7 +203,7 @@ static int write_stats(struct merge *merge)
 static int prepare(struct merge *merge, const struct dp_merge_loss *losses, const char *filter,
                    struct dp_diag *diag)
 {
-    merge->queues = calloc(merge->count, sizeof(struct dp_merge_queue *));
+    merge->queues = calloc(merge->count + 1, sizeof(struct dp_merge_queue *));
     merge->losses = calloc(merge->loss_count + 1, sizeof *merge->losses);
     merge->told = calloc(merge->loss_count + 1, sizeof *merge->told);
     if (!merge->queues || !merge->losses || !merge->told)

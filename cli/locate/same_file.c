@@ -7,7 +7,7 @@
 
 #include "common/capfile/capfile.h"
 
-#define CHUNK (64U * 1024U)
+#define CHUNK ((size_t)64 * 1024)
 
 bool dp_same_file(const char *a, const char *b)
 {
@@ -37,7 +37,7 @@ static bool same_content(const char *a, const char *b)
         return false;
     FILE *fa = fopen(a, "rbe");
     FILE *fb = fopen(b, "rbe");
-    unsigned char *buffer = malloc((size_t)2 * CHUNK);
+    unsigned char *buffer = malloc(2 * CHUNK);
     bool same = fa && fb && buffer && same_bytes(fa, fb, buffer);
     free(buffer);
     if (fa)

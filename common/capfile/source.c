@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* Fits the second-level cache, so that bytes are still warm when the packet is looked at. */
-#define BUFFER_SIZE (256U * 1024U)
+#define BUFFER_SIZE ((size_t)256 * 1024)
 
 static const char *file_kind(mode_t mode)
 {

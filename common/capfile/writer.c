@@ -6,7 +6,7 @@
 
 #include "common/capfile/capfile.h"
 
-#define BUFFER_SIZE (1024U * 1024U)
+#define BUFFER_SIZE ((size_t)1024 * 1024)
 #define MAX_COMMENT 65000U
 
 /* One block is put together in the buffer, which always has room for the largest. */
