@@ -63,44 +63,6 @@ static int print_report(const struct dp_locate_args *args, const json_t *documen
     return code;
 }
 
-static const char *point_name(const struct dp_report *report, int point)
-{
-    if (point == DP_POINT_BEFORE)
-        return "before";
-    return point >= 0 && (size_t)point < report->vantage_count ? report->vantages[point].name : "beyond";
-}
-
-/* The lost packets of all findings. *ret_losses is malloc'd; its names are the report's. */
-static int collect_losses(const struct dp_report *report, struct dp_merge_loss **ret_losses,
-                          size_t *ret_count)
-{
-    size_t room = 0;
-    for (size_t i = 0; i < report->finding_count; i++)
-        room += report->findings[i].packet_count;
-    struct dp_merge_loss *losses = calloc(room + 1, sizeof *losses);
-    if (!losses)
-        return DP_ERR_NOMEM;
-    size_t count = 0;
-    for (size_t i = 0; i < report->finding_count; i++) {
-        const struct dp_finding *finding = &report->findings[i];
-        for (size_t n = 0; n < finding->packet_count; n++) {
-            const struct dp_lost_packet *packet = &finding->packets[n];
-            losses[count++] = (struct dp_merge_loss){
-                .input = packet->vantage,
-                .ts_ns = packet->ts_ns,
-                .seq = packet->seq,
-                .payload_len = packet->payload_len,
-                .lost_bytes = packet->lost_bytes,
-                .from = point_name(report, finding->from),
-                .to = point_name(report, finding->to),
-            };
-        }
-    }
-    *ret_losses = losses;
-    *ret_count = count;
-    return DP_OK;
-}
-
 static int merge(const struct dp_locate_args *args, const struct dp_report *report, int64_t reference_ns,
                  struct dp_diag *diag)
 {
@@ -115,7 +77,7 @@ static int merge(const struct dp_locate_args *args, const struct dp_report *repo
         };
     struct dp_merge_loss *losses = NULL;
     size_t loss_count = 0;
-    int code = collect_losses(report, &losses, &loss_count);
+    int code = dp_locate_losses(report, &losses, &loss_count);
     if (code == DP_OK)
         code = dp_merge_write(inputs, args->count, losses, loss_count, args->filter, args->merge, diag);
     free(losses);

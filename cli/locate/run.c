@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -86,4 +87,40 @@ int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_repo
     dp_locate_free(locate);
     dp_inputs_close(inputs);
     return code;
+}
+
+static const char *point_name(const struct dp_report *report, int point)
+{
+    if (point == DP_POINT_BEFORE)
+        return "before";
+    return point >= 0 && (size_t)point < report->vantage_count ? report->vantages[point].name : "beyond";
+}
+
+int dp_locate_losses(const struct dp_report *report, struct dp_merge_loss **ret_losses, size_t *ret_count)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < report->finding_count; i++)
+        room += report->findings[i].packet_count;
+    struct dp_merge_loss *losses = calloc(room + 1, sizeof *losses);
+    if (!losses)
+        return DP_ERR_NOMEM;
+    size_t count = 0;
+    for (size_t i = 0; i < report->finding_count; i++) {
+        const struct dp_finding *finding = &report->findings[i];
+        for (size_t n = 0; n < finding->packet_count; n++) {
+            const struct dp_lost_packet *packet = &finding->packets[n];
+            losses[count++] = (struct dp_merge_loss){
+                .input = packet->vantage,
+                .ts_ns = packet->ts_ns,
+                .seq = packet->seq,
+                .payload_len = packet->payload_len,
+                .lost_bytes = packet->lost_bytes,
+                .from = point_name(report, finding->from),
+                .to = point_name(report, finding->to),
+            };
+        }
+    }
+    *ret_losses = losses;
+    *ret_count = count;
+    return DP_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "cli/locate/args.h"
+#include "cli/locate/merge.h"
 #include "collector/locate/report.h"
 #include "common/err/err.h"
 
@@ -13,5 +14,10 @@
  * and the engine. */
 int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
                   struct dp_diag *diag) DP_MUST_CHECK;
+
+/* The lost packets of all the report's findings, for dp_merge_write. *ret_losses is malloc'd; the names in it
+ * are the report's. DP_ERR_NOMEM. */
+int dp_locate_losses(const struct dp_report *report, struct dp_merge_loss **ret_losses,
+                     size_t *ret_count) DP_MUST_CHECK;
 
 #endif
