@@ -80,9 +80,14 @@ END
         "$LIVE_BIN/droppoint-agent" --config "$LIVE/$1.yaml"
 }
 
-# live_fingerprint HOST: of the agent that calls itself so.
-live_fingerprint() { live agent list --json | jq -r --arg name "$1" '.agents[] | select(.name == $name) | .fingerprint'; }
-live_known() { [ -n "$(live_fingerprint "$1")" ]; }
+# live_fingerprint HOST: of the agent there, as the agent itself shows it.
+live_fingerprint() {
+    live_as_user "$LIVE_BIN/droppoint-agent" --config "$LIVE/$1.yaml" --show-key | sed -n 's/^fingerprint: *//p'
+}
+live_known() {
+    live agent list --json |
+        jq -e --arg fingerprint "$(live_fingerprint "$1")" '.agents[] | select(.fingerprint == $fingerprint)' >/dev/null
+}
 live_connected() {
     live agent list --json |
         jq -e --arg name "$1" '.agents[] | select(.name == $name) | .state == "approved" and .connected' >/dev/null
