@@ -3,6 +3,8 @@
 
 static void assert_inconclusive(const struct dp_report *r)
 {
+    if (r->verdict != DP_CODE_INCONCLUSIVE)
+        print_error("%s\n", r->verdict_summary);
     assert_int_equal(r->verdict, DP_CODE_INCONCLUSIVE);
     assert_int_equal(dp_report_exit_code(r), 3);
     assert_int_equal(r->finding_count, 0);

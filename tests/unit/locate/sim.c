@@ -64,6 +64,7 @@ uint32_t sim_flow(struct sim *sim, struct sim_flow flow)
     for (int half = 0; half < 2; half++) {
         if (flow.isn[half] == 0)
             flow.isn[half] = (uint32_t)sim_random(sim, 0xffffffff);
+        flow.next[half] = flow.arrived[half] = 1; /* also where no SYN is sent */
         flow.ip_id[half] = (uint16_t)sim_random(sim, 0xffff);
     }
     sim->flows = grow(sim->flows, &sim->flow_room, sim->flow_count + 1, sizeof *sim->flows);
