@@ -28,8 +28,7 @@ live() {
     sleep 0.5
     read -r sent elapsed < <(ip netns exec "$sender" "$bin/bench_blast" tx0 "$rate" "$seconds")
     sleep 1
-    # droppoint-capture ends by its own clock; the others are told.
-    [ "$name" = droppoint ] || [ "$name" = ring ] || kill -INT "$pid" 2>/dev/null || true
+    kill -INT "$pid" 2>/dev/null || true
     wait "$pid" || true
     read -r user system wall kib code <"$work/cost"
     live_cpu=$(calc "($user + $system) / $sent * 1e6" %.3f)
@@ -78,8 +77,8 @@ bench_capture() {
                 rm -rf "$work/live" "$work/live.pcap" "$work/live.pcapng" "$work/pmacct.csv"
                 mkdir -p "$work/live"
                 case $name in
-                droppoint) live $name "$rate" "$bin/bench_capture_spool" "$bin/droppoint-capture" rx0 $((seconds + 3)) 96 "$work/live" 0 ;;
-                ring) live $name "$rate" "$bin/bench_capture_spool" "$bin/droppoint-capture" rx0 $((seconds + 3)) 96 "$work/live" 268435456 ;;
+                droppoint) live $name "$rate" "$bin/bench_capture_spool" "$bin/droppoint-capture" rx0 96 "$work/live" 0 ;;
+                ring) live $name "$rate" "$bin/bench_capture_spool" "$bin/droppoint-capture" rx0 96 "$work/live" 268435456 ;;
                 tcpdump) live $name "$rate" tcpdump -Z root -i rx0 -s 96 -w "$work/live.pcap" ;;
                 dumpcap) live $name "$rate" dumpcap -q -i rx0 -s 96 -w "$work/live.pcapng" ;;
                 pmacctd) live $name "$rate" pmacctd -f "$work/pmacctd.conf" ;;

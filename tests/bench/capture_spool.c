@@ -2,8 +2,9 @@
  * supervisor, batches into the durable spool, synced as the agent syncs it, and acknowledged once synced, as
  * a collector would.
  *
- * Usage: capture_spool PROGRAM INTERFACE SECONDS SNAPLEN DIRECTORY RING_BYTES
- * Says "ready" on standard output, at the end "packets dropped records payload_bytes batches". */
+ * Usage: capture_spool PROGRAM INTERFACE SNAPLEN DIRECTORY RING_BYTES
+ * Captures until SIGINT. Says "ready" on standard output, at the end "packets dropped records payload_bytes
+ * batches". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 struct bench {
     uv_loop_t loop;
     uv_timer_t tick;
+    uv_signal_t interrupt;
+    struct dp_capture_process *process;
     struct dp_spool *spool;
     uint64_t epoch, stream, last, batches, records, bytes;
     int failed;
@@ -46,6 +49,13 @@ static void sync_spool(struct bench *bench, int anyway)
 static void on_tick(uv_timer_t *timer)
 {
     sync_spool(timer->data, 0);
+}
+
+static void on_interrupt(uv_signal_t *signal, int number)
+{
+    struct bench *bench = signal->data;
+    (void)number;
+    dp_capture_stop(bench->process, "stopped");
 }
 
 static void on_ready(void *context, struct dp_capture_process *process, int code, const char *text,
@@ -102,29 +112,29 @@ static void on_ended(void *context, struct dp_capture_process *process, const ch
         bench->failed = 1;
     }
     uv_close((uv_handle_t *)&bench->tick, NULL);
+    uv_close((uv_handle_t *)&bench->interrupt, NULL);
 }
 
 int main(int argc, char **argv)
 {
     static const struct dp_capture_events events = {on_ready, on_batch, on_counts, on_ended};
-    if (argc != 7) {
-        fprintf(stderr, "Usage: %s PROGRAM INTERFACE SECONDS SNAPLEN DIRECTORY RING_BYTES\n", argv[0]);
+    if (argc != 6) {
+        fprintf(stderr, "Usage: %s PROGRAM INTERFACE SNAPLEN DIRECTORY RING_BYTES\n", argv[0]);
         return 2;
     }
     struct bench bench = {.epoch = (uint64_t)time(NULL)};
     struct dp_diag diag = {""};
-    struct dp_capture_process *process = NULL;
     char ring[4096], spool[4096], vantage[64];
-    (void)snprintf(ring, sizeof ring, "%s/ring", argv[5]);
-    (void)snprintf(spool, sizeof spool, "%s/spool", argv[5]);
+    (void)snprintf(ring, sizeof ring, "%s/ring", argv[4]);
+    (void)snprintf(spool, sizeof spool, "%s/spool", argv[4]);
     (void)snprintf(vantage, sizeof vantage, "bench/%.15s", argv[2]);
     const struct dp_capture_spec spec = {.capture_id = "bench",
                                          .vantage = vantage,
                                          .interface = argv[2],
                                          .filter = "",
-                                         .snaplen = (uint32_t)strtoul(argv[4], NULL, 10),
-                                         .duration_ms = (uint32_t)(1000 * strtoul(argv[3], NULL, 10)),
-                                         .ring_bytes = strtoull(argv[6], NULL, 10),
+                                         .snaplen = (uint32_t)strtoul(argv[3], NULL, 10),
+                                         .duration_ms = 3600000,
+                                         .ring_bytes = strtoull(argv[5], NULL, 10),
                                          .ring_directory = ring};
     int rc = dp_spool_open(spool, bench.epoch, SPOOL_BYTES, &bench.spool, &diag);
     if (!rc)
@@ -135,7 +145,10 @@ int main(int argc, char **argv)
     (void)uv_timer_init(&bench.loop, &bench.tick);
     bench.tick.data = &bench;
     (void)uv_timer_start(&bench.tick, on_tick, TICK_MS, TICK_MS);
-    rc = dp_capture_prepare(&bench.loop, argv[1], &spec, &events, &bench, &process, &diag);
+    (void)uv_signal_init(&bench.loop, &bench.interrupt);
+    bench.interrupt.data = &bench;
+    (void)uv_signal_start(&bench.interrupt, on_interrupt, SIGINT);
+    rc = dp_capture_prepare(&bench.loop, argv[1], &spec, &events, &bench, &bench.process, &diag);
     if (rc)
         die(dp_reason(&diag, rc), rc);
     (void)uv_run(&bench.loop, UV_RUN_DEFAULT);

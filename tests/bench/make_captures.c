@@ -253,6 +253,14 @@ static void send_data(int64_t time, uint32_t number, uint32_t index)
     emit(time, packet);
 }
 
+static void send_fin(int64_t time, uint32_t number)
+{
+    struct packet packet = client_packet(number, FIN | ACK);
+    packet.seq = flows[number].isn[0] + 1 + flows[number].sent * PAYLOAD;
+    flows[number].closing = true;
+    emit(time, packet);
+}
+
 /* Sends what the window allows; ends the connection once enough has been made and all is acknowledged. */
 static void send_more(int64_t time, uint32_t number)
 {
@@ -261,10 +269,7 @@ static void send_more(int64_t time, uint32_t number)
         for (; flow->sent < flow->acked + WINDOW; time += 1200)
             send_data(time, number, flow->sent++);
     } else if (flow->acked + 1 >= flow->sent && !flow->closing) {
-        struct packet packet = client_packet(number, FIN | ACK);
-        packet.seq = flow->isn[0] + 1 + flow->sent * PAYLOAD;
-        flow->closing = true;
-        emit(time, packet);
+        send_fin(time, number);
     }
 }
 
@@ -326,6 +331,8 @@ static void on_server(int64_t time, const struct packet *packet)
         reply.flags = SYN | ACK;
         reply.ack = flow->isn[0] + 1;
         emit(time, reply);
+    } else if (packet->flags & FIN && packet->seq != flow->isn[0] + 1 + flow->received * PAYLOAD) {
+        acknowledge(time, packet->flow, flow->received); /* data is still missing */
     } else if (packet->flags & FIN) {
         reply.flags = FIN | ACK;
         reply.seq = flow->isn[1] + 1;
@@ -385,6 +392,8 @@ static void on_timer(const struct event *event)
         return;
     if (flow->acked == flow->timer_acked && flow->sent > flow->acked)
         send_data(event->time, event->packet.flow, flow->acked);
+    if (flow->closing)
+        send_fin(event->time + 2000, event->packet.flow);
     flow->timer_acked = flow->acked;
     push((struct event){.time = event->time + RTO_NS, .kind = TIMER, .packet = event->packet});
 }
