@@ -127,7 +127,18 @@ int dp_capfile_end(struct dp_capfile *file, size_t need)
     return DP_ERR_END;
 }
 
-/* Statistics that contradict the packets (some writers mix up the unit of time) are worse than none. */
+/* Whether the capture received so many more packets than stand here that the file is a part of it: one of
+ * several that a capture filled, or cut down afterwards. Some that were under way when it stopped are no
+ * sign. */
+static bool is_a_part(const struct dp_capfile *file)
+{
+    uint64_t packets = file->stats.packets;
+    uint64_t most = packets + packets / 10 + 16;
+    return file->received > most && file->received - most > file->stats.dropped;
+}
+
+/* Times that contradict the packets (some writers mix up the unit), or are another file's, are worse than
+ * none. */
 static void settle_stats(struct dp_capfile *file)
 {
     struct dp_capfile_stats *stats = &file->stats;
@@ -135,6 +146,8 @@ static void settle_stats(struct dp_capfile *file)
         stats->has_dropped = true;
         stats->dropped = file->packet_drops;
     }
+    if (is_a_part(file))
+        stats->has_start = stats->has_end = false;
     if (stats->packets == 0)
         return;
     const int64_t year = (int64_t)366 * 86400 * DP_NS_PER_S;

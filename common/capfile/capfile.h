@@ -34,7 +34,7 @@ struct dp_capfile_stats {
                               before */
     bool has_dropped;      /* whether the file says how many were dropped */
     uint64_t dropped; /* ifdrop + osdrop over all interfaces; without statistics the sum of dropped_before */
-    bool has_start, has_end;  /* not where the statistics contradict the packets */
+    bool has_start, has_end;  /* not where the packets contradict them */
     int64_t start_ns, end_ns; /* isb_starttime, isb_endtime */
     bool cut_short; /* the file ends inside its last record; what came before is good. dp_capfile_cut_text
                        says where */

@@ -16,8 +16,8 @@ struct dp_interface {
     uint8_t resolution;  /* if_tsresol as it stands */
     uint64_t multiplier; /* ticks to ns, where that is a whole number and no offset is set; else 0 */
     int64_t offset_s;    /* if_tsoffset */
-    bool has_dropped;
-    uint64_t dropped; /* of its latest statistics block */
+    uint64_t dropped;    /* of its latest statistics block */
+    uint64_t received;   /* as well: isb_ifrecv */
     char name[64];
 };
 
@@ -40,6 +40,7 @@ struct dp_capfile {
     /* pcapng */
     struct dp_interface *interfaces;
     size_t interface_count, interface_room;
+    uint64_t received; /* isb_ifrecv over all interfaces; 0 where the file does not say */
     bool has_packet_drops;
     uint64_t packet_drops; /* sum of dropped_before */
 };

@@ -24,6 +24,7 @@
 #define OPTION_EPB_DROPCOUNT 4
 #define OPTION_ISB_START 2
 #define OPTION_ISB_END 3
+#define OPTION_ISB_IFRECV 4
 #define OPTION_ISB_IFDROP 5
 #define OPTION_ISB_OSDROP 7
 
@@ -204,6 +205,27 @@ static void take_time(const struct dp_capfile *file, const struct dp_interface *
     *has = true;
 }
 
+static uint64_t add_up(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* Counts run from the capture's start: a later block of the same interface replaces the one before. */
+static void take_counts(struct dp_capfile *file, struct dp_interface *interface, bool has_dropped,
+                        uint64_t dropped, uint64_t received)
+{
+    struct dp_capfile_stats *stats = &file->stats;
+    if (has_dropped) {
+        stats->dropped = add_up(stats->dropped - interface->dropped, dropped);
+        stats->has_dropped = true;
+        interface->dropped = dropped;
+    }
+    if (received > 0) {
+        file->received = add_up(file->received - interface->received, received);
+        interface->received = received;
+    }
+}
+
 static int read_statistics(struct dp_capfile *file, const struct block *block, struct dp_diag *diag)
 {
     if (block->len < 24)
@@ -218,36 +240,30 @@ static int read_statistics(struct dp_capfile *file, const struct block *block, s
     struct option option;
     bool has_dropped = false;
     uint64_t dropped = 0;
+    uint64_t received = 0;
     while (next_option(file, block, &at, end, &option, &code, diag)) {
+        bool number = option.len == 8;
         if (option.code == OPTION_ISB_START) {
             take_time(file, interface, &option, true, &stats->has_start, &stats->start_ns);
         } else if (option.code == OPTION_ISB_END) {
             take_time(file, interface, &option, false, &stats->has_end, &stats->end_ns);
-        } else if ((option.code == OPTION_ISB_IFDROP || option.code == OPTION_ISB_OSDROP) &&
-                   option.len == 8) {
+        } else if (option.code == OPTION_ISB_IFRECV && number) {
+            received = dp_get64(file, option.value);
+        } else if ((option.code == OPTION_ISB_IFDROP || option.code == OPTION_ISB_OSDROP) && number) {
             has_dropped = true;
-            if (__builtin_add_overflow(dropped, dp_get64(file, option.value), &dropped))
-                return damaged(file, block, "counts more drops than can be", dropped, diag);
+            dropped = add_up(dropped, dp_get64(file, option.value));
         }
     }
-    if (code != DP_OK || !has_dropped)
-        return code;
-    /* Counts run from the capture's start: a later block of the same interface replaces the one before. */
-    uint64_t others = stats->dropped - (interface->has_dropped ? interface->dropped : 0);
-    if (__builtin_add_overflow(others, dropped, &stats->dropped))
-        stats->dropped = UINT64_MAX;
-    interface->has_dropped = true;
-    interface->dropped = dropped;
-    stats->has_dropped = true;
-    return DP_OK;
+    if (code == DP_OK)
+        take_counts(file, interface, has_dropped, dropped, received);
+    return code;
 }
 
 static void count_drops(struct dp_capfile *file, struct dp_capfile_packet *packet, uint64_t drops)
 {
     file->has_packet_drops = true;
     packet->dropped_before = drops;
-    if (__builtin_add_overflow(file->packet_drops, drops, &file->packet_drops))
-        file->packet_drops = UINT64_MAX;
+    file->packet_drops = add_up(file->packet_drops, drops);
 }
 
 static int packet_options(struct dp_capfile *file, const struct block *block, const uint8_t *at,

@@ -251,6 +251,40 @@ static void test_statistics_that_say_little(void **state)
     }
 }
 
+/* Of a capture that filled several files each says what all received: then the times are not this file's. */
+static void test_statistics_of_a_larger_capture(void **state)
+{
+    (void)state;
+    for (uint64_t received = 1; received < 200; received += 9) {
+        memset(&bytes, 0, sizeof bytes);
+        memset(&body, 0, sizeof body);
+        put_section(&bytes);
+        put_interface(&bytes, 1, NULL);
+        for (uint64_t i = 0; i < 20; i++)
+            put_packet(&bytes, 0, 1700000000000000 + i, 4, 4, NULL);
+        put32(&body, 0);
+        put64(&body, 0);
+        for (uint16_t i = 2; i < 4; i++) {
+            uint64_t ticks = i == 2 ? 1699999990000000 : 1700000010000000;
+            put16(&body, i);
+            put16(&body, 8);
+            put32(&body, (uint32_t)(ticks >> 32));
+            put32(&body, (uint32_t)ticks);
+        }
+        put_option64(&body, 4, received);
+        put_option64(&body, 5, 100);
+        put_block(&bytes, 5, &body);
+        struct dp_capfile *file = open_bytes(&bytes);
+        uint64_t count;
+        assert_int_equal(read_all(file, &count, NULL), DP_ERR_END);
+        bool whole = received <= 20 + 2 + 16 + 100;
+        assert_int_equal(dp_capfile_stats(file)->has_start, whole);
+        assert_int_equal(dp_capfile_stats(file)->has_end, whole);
+        assert_int_equal(dp_capfile_stats(file)->dropped, 100);
+        dp_capfile_close(file);
+    }
+}
+
 static void test_drop_count_of_a_packet(void **state)
 {
     (void)state;
@@ -437,6 +471,7 @@ int main(void)
         cmocka_unit_test_setup(test_simple_and_obsolete_packets, start),
         cmocka_unit_test_setup(test_statistics, start),
         cmocka_unit_test_setup(test_statistics_that_say_little, start),
+        cmocka_unit_test_setup(test_statistics_of_a_larger_capture, start),
         cmocka_unit_test_setup(test_drop_count_of_a_packet, start),
         cmocka_unit_test_setup(test_unknown_blocks_are_passed_over, start),
         cmocka_unit_test_setup(test_lying_lengths, start),
