@@ -7,38 +7,6 @@
 #include "cli/locate/run.h"
 #include "collector/locate/locate.h"
 
-static const char *point_name(const struct dp_report *report, int point)
-{
-    if (point == DP_POINT_BEFORE)
-        return "before";
-    return point == DP_POINT_BEYOND ? "beyond" : report->vantages[point].name;
-}
-
-static size_t count_losses(const struct dp_report *report)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < report->finding_count; i++)
-        count += report->findings[i].packet_count;
-    return count;
-}
-
-static void fill_losses(const struct dp_report *report, struct dp_merge_loss *losses)
-{
-    for (size_t i = 0; i < report->finding_count; i++) {
-        const struct dp_finding *finding = &report->findings[i];
-        for (size_t j = 0; j < finding->packet_count; j++) {
-            const struct dp_lost_packet *packet = &finding->packets[j];
-            *losses++ = (struct dp_merge_loss){.input = packet->vantage,
-                                               .ts_ns = packet->ts_ns,
-                                               .seq = packet->seq,
-                                               .payload_len = packet->payload_len,
-                                               .lost_bytes = packet->lost_bytes,
-                                               .from = point_name(report, finding->from),
-                                               .to = point_name(report, finding->to)};
-        }
-    }
-}
-
 /* The document's clock of a vantage point, drawn from the whole capture; used where the exported packets
  * alone say nothing about it. */
 static void clock_of_document(const json_t *document, const char *name, struct dp_merge_input *input)
@@ -59,11 +27,10 @@ static int write_merged(const struct dp_locate_args *args, const json_t *documen
                         const struct dp_report *report, int64_t reference_ns, const char *out,
                         struct dp_diag *diag)
 {
-    struct dp_merge_input *inputs = calloc(args->count, sizeof *inputs);
-    size_t loss_count = count_losses(report);
-    struct dp_merge_loss *losses = calloc(loss_count + 1, sizeof *losses);
-    int code = inputs && losses ? DP_OK : DP_ERR_NOMEM;
-    for (size_t i = 0; code == DP_OK && i < args->count; i++) {
+    struct dp_merge_input inputs[DP_LOCATE_MAX_VANTAGES];
+    struct dp_merge_loss *losses = NULL;
+    size_t loss_count = 0;
+    for (size_t i = 0; i < args->count; i++) {
         const struct dp_vantage_report *vantage = &report->vantages[i];
         inputs[i] = (struct dp_merge_input){.name = args->names[i],
                                             .path = args->paths[i],
@@ -73,11 +40,9 @@ static int write_merged(const struct dp_locate_args *args, const json_t *documen
         if (vantage->clock_error_ns < 0)
             clock_of_document(document, args->names[i], &inputs[i]);
     }
-    if (code == DP_OK) {
-        fill_losses(report, losses);
+    int code = dp_locate_losses(report, &losses, &loss_count);
+    if (code == DP_OK)
         code = dp_merge_write(inputs, args->count, losses, loss_count, NULL, out, diag);
-    }
-    free(inputs);
     free(losses);
     return code;
 }
