@@ -43,6 +43,26 @@ static void test_stop_flushes_everything(void **state)
     seen_free(&seen);
 }
 
+static void test_packets_after_the_stop_do_not_count(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    send_udp(1000, 10);
+    dp_capture_stop(seen.process, "stopped");
+    turn(&seen, 30); /* the child reads it */
+    for (int i = 0; i < 200 && !seen.ended; i++) {
+        send_udp(100, 10);
+        turn(&seen, 10);
+    }
+    assert_true(seen.ended); /* traffic that goes on does not hold it up */
+    assert_int_equal(seen.digests, 1000);
+    assert_true(seen.last_ns <= seen.counts.ended_ns);
+    seen_free(&seen);
+}
+
 static void test_packets_before_the_start_do_not_count(void **state)
 {
     (void)state;
@@ -389,6 +409,7 @@ int main(void)
     world_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stop_flushes_everything),
+        cmocka_unit_test(test_packets_after_the_stop_do_not_count),
         cmocka_unit_test(test_packets_before_the_start_do_not_count),
         cmocka_unit_test(test_duration_and_packet_bound),
         cmocka_unit_test(test_what_cannot_be_opened_says_why),
