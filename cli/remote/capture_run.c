@@ -266,7 +266,7 @@ static int ask(struct run *run)
         return run->exit_code;
     if (rc == DP_ERR_END && run->cancel_wanted)
         return leave(run);
-    if (rc == DP_ERR_UNAVAILABLE || rc == DP_ERR_TIMEOUT)
+    if (dp_session_lost(run->session) || (rc == DP_ERR_TIMEOUT && run->capture_id[0]))
         return recover(run, &diag);
     return dp_trouble("%s", dp_reason(&diag, rc));
 }

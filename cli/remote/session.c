@@ -308,7 +308,7 @@ int dp_session_ask(struct dp_session *session, Droppoint__Envelope *envelope, dp
 
 int dp_session_send(struct dp_session *session, Droppoint__Envelope *envelope)
 {
-    envelope->request = session->request;
+    envelope->request = 0; /* an answer to it must not be taken for the running request's */
     return session->ready ? dp_dialer_send(session->dialer, envelope) : DP_ERR_UNAVAILABLE;
 }
 
@@ -332,6 +332,11 @@ void dp_session_set_timeout(struct dp_session *session, uint64_t timeout_ms)
     session->timeout_ms = timeout_ms;
     if (session->asking && !session->finished)
         arm(session, timeout_ms);
+}
+
+bool dp_session_lost(const struct dp_session *session)
+{
+    return !session->ready;
 }
 
 uv_loop_t *dp_session_loop(struct dp_session *session)

@@ -35,8 +35,12 @@ void dp_session_close(struct dp_session *session); /* NULL is fine */
 int dp_session_ask(struct dp_session *session, Droppoint__Envelope *envelope, dp_take_fn take, void *context,
                    struct dp_diag *diag) DP_MUST_CHECK;
 
-/* Sends one more message that belongs to the running request, without waiting. */
+/* Sends a message that has no answer of its own, without waiting. */
 int dp_session_send(struct dp_session *session, Droppoint__Envelope *envelope) DP_MUST_CHECK;
+
+/* Whether the collector is away: tells a lost connection from a Result that says that something else is
+ * unavailable. */
+bool dp_session_lost(const struct dp_session *session);
 
 /* Ends the running request from outside of its handler (a timer, a signal): ask returns `code`. */
 void dp_session_abort(struct dp_session *session, int code);

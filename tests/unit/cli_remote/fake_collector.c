@@ -27,7 +27,7 @@
 struct server {
     struct dp_link *link;
     char operator_z85[DP_KEY_Z85];
-    uint64_t export_request, sent, taken;
+    uint64_t run_request, export_request, sent, taken;
     struct dp_peer *exporting;
     uint8_t *ring; /* a pcapng file */
     size_t ring_length;
@@ -132,6 +132,11 @@ static void reply_document(struct server *server, struct dp_peer *peer, uint64_t
 
 static void run_capture(struct server *server, struct dp_peer *peer, uint64_t request, const char *path)
 {
+    server->run_request = request;
+    if (!strcmp(path, "away")) {
+        reply_result(server, peer, request, DP_ERR_UNAVAILABLE, "The database is away.");
+        return;
+    }
     if (!strcmp(path, "unknown")) {
         reply_result(server, peer, request, DP_ERR_NOT_FOUND, "There is no path 'unknown'.");
         return;
@@ -260,7 +265,8 @@ static void on_message(void *context, struct dp_peer *peer, const Droppoint__Env
         run_capture(server, peer, request, envelope->capture_run->path);
         break;
     case DROPPOINT__ENVELOPE__BODY_CAPTURE_CANCEL:
-        reply_done(server, peer, request, 0, "", DOCUMENT("inconclusive"));
+        reply_result(server, peer, request, 0, "It stops.");
+        reply_done(server, peer, server->run_request, 0, "", DOCUMENT("inconclusive"));
         break;
     case DROPPOINT__ENVELOPE__BODY_CAPTURE_SHOW:
         reply_document(server, peer, request);

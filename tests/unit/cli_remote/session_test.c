@@ -257,6 +257,8 @@ static void test_captures_that_do_not_start(void **state)
     assert_lacks(output.err, "--partial");
     assert_int_equal(run(&output, "capture run --path unknown"), 2);
     assert_says(output.err, "There is no path 'unknown'.");
+    assert_int_equal(run(&output, "capture run --path away"), 2);
+    assert_string_equal(output.err, "droppoint: The database is away.\n");
     assert_int_equal(run(&output, "capture run --path clean --filter tcp+prt --collector tcp://127.0.0.1:1"),
                      2);
     assert_says(output.err, "does not compile");
