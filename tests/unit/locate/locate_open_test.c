@@ -29,11 +29,30 @@ static void test_reply_goes_around_the_first_point(void **state)
     dp_report_free(r);
 }
 
+static void test_long_run_with_clocks_off_by_more_than_it_lasts(void **state)
+{
+    sim_long_run(*state, 3600 * SIM_S, -3600 * SIM_S, (struct sim_feed){.batch = 1000, .by_time = true});
+}
+
+static void test_long_run_settled_often(void **state)
+{
+    sim_long_run(*state, 5 * SIM_S, -4 * SIM_S,
+                 (struct sim_feed){.batch = 300, .by_time = true, .settle = true, .advance = true});
+}
+
+static void test_long_run_as_files(void **state)
+{
+    sim_long_run(*state, -2 * SIM_S, 2 * SIM_S, SIM_FILES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SIM_TEST(test_nothing_is_missed_outside_of_the_capture),
         SIM_TEST(test_reply_goes_around_the_first_point),
+        SIM_TEST(test_long_run_with_clocks_off_by_more_than_it_lasts),
+        SIM_TEST(test_long_run_settled_often),
+        SIM_TEST(test_long_run_as_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,4 +25,8 @@ uint32_t sim_session(struct sim *sim, int64_t *ret_t);
 /* 20 packets each way 50 ms from t on, and its end. */
 void sim_session_end(struct sim *sim, uint32_t flow, int64_t t);
 
+/* 60,000 packets in four flows, some lost in each segment, with the second and third clock off; fed, and
+ * compared with the truth. */
+void sim_long_run(struct sim *sim, int64_t second, int64_t third, struct sim_feed feed);
+
 #endif
