@@ -212,6 +212,29 @@ static void test_collector_restart_loses_and_repeats_nothing(void **state)
     assert_int_equal(c->faults, 0);
 }
 
+static void test_lost_batches_are_sent_again(void **state)
+{
+    struct collector *c = *state;
+    connect_agent(c, "", "");
+    run_capture(c, "c1", "wait0");
+    assert_true(run_until(c, &c->batches, 5, SOON));
+    c->deaf = true;
+    assert_true(run_until(c, &c->lost, 10, SOON));
+    c->deaf = false;
+    send_resumes(c); /* in the same session, as on a gap */
+    assert_true(run_until(c, &c->batches, 20, SOON));
+    c->deaf = true;
+    assert_true(run_until(c, &c->lost, 20, SOON));
+    dp_link_close(c->link);
+    collector_listen(c, c->endpoint);
+    c->deaf = false;
+    assert_true(run_until(c, &c->batches, 35, SOON));
+    send_stop(c, "c1");
+    assert_true(run_until(c, &c->closes, 1, SOON));
+    assert_int_equal(c->streams[0].records, 10 * c->streams[0].received);
+    assert_int_equal(c->faults, 0);
+}
+
 static void test_killed_agent_keeps_what_was_synced(void **state)
 {
     struct collector *c = *state;
@@ -338,6 +361,7 @@ int main(void)
         TEST(test_crash_of_the_capture_process_is_a_gap),
         TEST(test_nothing_is_sent_without_credit),
         TEST(test_collector_restart_loses_and_repeats_nothing),
+        TEST(test_lost_batches_are_sent_again),
         TEST(test_killed_agent_keeps_what_was_synced),
         TEST(test_signal_ends_captures_and_the_agent),
         TEST(test_unwanted_stream_stops_its_capture),

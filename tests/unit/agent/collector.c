@@ -62,6 +62,15 @@ static void take_hello(struct collector *c, const Droppoint__AgentHello *hello)
     answer(c, DROPPOINT__ENVELOPE__BODY_WELCOME, &welcome);
 }
 
+static void resume(struct collector *c, const struct seen_stream *stream)
+{
+    Droppoint__StreamResume body = DROPPOINT__STREAM_RESUME__INIT;
+    body.epoch = stream->epoch;
+    body.stream = stream->number;
+    body.next = stream->received + 1;
+    answer(c, DROPPOINT__ENVELOPE__BODY_STREAM_RESUME, &body);
+}
+
 static void take_open(struct collector *c, const Droppoint__StreamOpen *open)
 {
     if (c->refuse_streams) {
@@ -81,17 +90,17 @@ static void take_open(struct collector *c, const Droppoint__StreamOpen *open)
         (void)snprintf(stream->vantage, sizeof stream->vantage, "%s", open->vantage);
     }
     stream->opened++;
-    Droppoint__StreamResume resume = DROPPOINT__STREAM_RESUME__INIT;
-    resume.epoch = open->epoch;
-    resume.stream = open->stream;
-    resume.next = stream->received + 1;
-    answer(c, DROPPOINT__ENVELOPE__BODY_STREAM_RESUME, &resume);
+    resume(c, stream);
 }
 
 static void take_data(struct collector *c, const Droppoint__StreamData *data)
 {
     struct seen_stream *stream = seen(c, data->epoch, data->stream);
     struct dp_batch batch = {.digest_count = 0};
+    if (c->deaf) {
+        c->lost++;
+        return;
+    }
     if (!stream || data->number != stream->received + 1 ||
         dp_crc32c(0, data->payload.data, data->payload.len) != data->crc32c ||
         dp_batch_decode(data->payload.data, data->payload.len, &batch, NULL) != DP_OK) {
@@ -359,4 +368,10 @@ void send_acks(struct collector *c)
 {
     for (size_t i = 0; i < c->stream_count; i++)
         acknowledge(c, &c->streams[i]);
+}
+
+void send_resumes(struct collector *c)
+{
+    for (size_t i = 0; i < c->stream_count; i++)
+        resume(c, &c->streams[i]);
 }

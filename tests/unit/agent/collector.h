@@ -31,6 +31,8 @@ struct collector {
     enum dp_peer_role role;
     uint64_t credit;
     bool hold_acks, return_credit, refuse_streams;
+    bool deaf; /* batches are lost before they are stored */
+    unsigned lost;
 
     struct dp_peer *peer;
     unsigned asked, hellos, readies, states_running, states_ended, batches, closes, chunks, faults;
@@ -69,6 +71,8 @@ void send_start(struct collector *c, const char *capture_id);
 void send_stop(struct collector *c, const char *capture_id);
 void send_credit(struct collector *c, uint64_t bytes);
 void send_export(struct collector *c, const char *capture_id, const char *vantage);
+/* Asks for the next batch of each stream. */
+void send_resumes(struct collector *c);
 /* Acknowledges all that came. */
 void send_acks(struct collector *c);
 
