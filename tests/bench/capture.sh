@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2086,SC2154
 # Capturing live traffic, against tcpdump, dumpcap and pmacctd. Sourced by tests/bench/run.
 
 bench_namespaces() {

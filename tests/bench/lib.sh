@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2086,SC2154
 # Helpers of tests/bench/run: costs, medians, tables. To be sourced by bash.
 
 die() {

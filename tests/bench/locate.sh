@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2086,SC2154
 # `droppoint locate` against reading the same files with tcpdump, and against a tshark pipeline. Sourced by tests/bench/run.
 
 points=(mx1/eth0 lb1/eth0 lb1/eth1 edge1/eth0 edge1/eth1)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2016,SC2034,SC2086,SC2154
 # From an agent's batches to rows in PostgreSQL and a verdict. Sourced by tests/bench/run.
 
 store_user=nobody
