@@ -297,20 +297,25 @@ static int64_t transit(const struct dp_locate *l, const struct transmission *t, 
     return sum;
 }
 
+/* Whether a point captured at a moment, as far as its window or its packets show. */
+static bool watched_at(const struct dp_locate *l, uint32_t vantage, int64_t t, int64_t before, int64_t after)
+{
+    const struct vantage *at = &l->vantages[vantage];
+    if (!at->has_window && !at->any)
+        return false;
+    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    int64_t start = to_reference(l, vantage, at->has_window ? at->start_ns : at->first_ns);
+    int64_t end = to_reference(l, vantage, at->has_window ? at->end_ns : at->last_ns);
+    return t - before > start + error && t + after < end - error;
+}
+
 /* Whether the point captured from before the packet can have come until after. */
 static bool inside_window(const struct dp_locate *l, const struct transmission *t, uint32_t down,
                           bool *ret_explicit)
 {
     uint32_t v = vantage_at(l, direction_of(t), down);
-    const struct vantage *at = &l->vantages[v];
-    *ret_explicit = at->has_window;
-    if (!at->has_window && !at->any)
-        return false;
-    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
-    int64_t start = to_reference(l, v, at->has_window ? at->start_ns : at->first_ns);
-    int64_t end = to_reference(l, v, at->has_window ? at->end_ns : at->last_ns);
-    int64_t sent = t->t_ns[t->last];
-    return sent > start + error && sent + transit(l, t, down) < end - error;
+    *ret_explicit = l->vantages[v].has_window;
+    return watched_at(l, v, t->t_ns[t->last], 0, transit(l, t, down));
 }
 
 /* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its
@@ -342,6 +347,8 @@ static enum fate decide(struct dp_locate *l, const struct transmission *t, uint3
         if (!explained)
             return t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
     }
+    if (t->seen[t->last]->ttl <= 1)
+        return FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
     bool explicit_window;
     if (inside_window(l, t, down, &explicit_window))
         return FATE_LOST;
@@ -357,11 +364,12 @@ static bool tcp_confirms(const struct dp_locate *l, const struct transmission *t
     return t->next_copy_ns != 0 || not_acknowledged(l, t);
 }
 
+/* again: another piece of the observation was lost before, so that it has its event. */
 static int add_loss(struct dp_locate *l, const struct transmission *t, struct side *s, uint32_t down,
-                    uint32_t bytes)
+                    uint32_t bytes, bool again)
 {
     struct observation *o = t->seen[t->last];
-    for (size_t i = s->loss_count, steps = 0; i-- > 0 && steps < 16; steps++) {
+    for (size_t i = s->loss_count; again && i-- > 0;) {
         struct loss_event *e = &s->losses[i];
         if (e->flow == t->flow->id && e->start == o->start && e->raw_ns == o->ts_ns) {
             e->lost_bytes += bytes;
@@ -396,7 +404,8 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
     int64_t when = t->t_ns[t->last];
     s->lost_bytes += bytes;
     c->lost_bytes += bytes;
-    if (!(o->marks & MARK_LOST)) {
+    bool again = (o->marks & MARK_LOST) != 0;
+    if (!again) {
         o->marks |= MARK_LOST;
         log_loss(s, when);
         s->lost_packets++;
@@ -410,7 +419,7 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
         c->first_loss_ns = when;
     if (when > c->last_loss_ns)
         c->last_loss_ns = when;
-    return add_loss(l, t, s, down, bytes);
+    return add_loss(l, t, s, down, bytes, again);
 }
 
 static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
@@ -424,10 +433,9 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
         return lost(l, t, down, bytes);
     case FATE_MISSED:
         for (uint32_t p = down; p < l->vantage_count; p++) {
-            if (!half_seen(l, t, p))
-                continue;
             uint32_t v = vantage_at(l, d, p);
-            if (opens_at(t, t->last)) {
+            if (half_seen(l, t, p) && watched_at(l, v, t->t_ns[t->last], 0, transit(l, t, p)) &&
+                opens_at(t, t->last)) {
                 t->flow->half[t->half].missed[v]++;
                 l->vantages[v].missed_proven++;
             }
@@ -448,15 +456,8 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
 
 static bool upstream_watched(const struct dp_locate *l, const struct transmission *t, uint32_t place)
 {
-    uint32_t v = vantage_at(l, direction_of(t), place);
-    const struct vantage *at = &l->vantages[v];
-    if (!half_seen(l, t, place))
-        return false;
-    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
-    int64_t start = to_reference(l, v, at->has_window ? at->start_ns : at->first_ns);
-    int64_t end = to_reference(l, v, at->has_window ? at->end_ns : at->last_ns);
-    int64_t came = t->t_ns[t->first];
-    return came - DEFAULT_TRANSIT_NS > start + error && came < end - error;
+    return half_seen(l, t, place) &&
+           watched_at(l, vantage_at(l, direction_of(t), place), t->t_ns[t->first], DEFAULT_TRANSIT_NS, 0);
 }
 
 static int reset_appeared(struct dp_locate *l, const struct transmission *t)
@@ -507,7 +508,7 @@ static void count_seen(struct dp_locate *l, const struct transmission *t)
         uint32_t v = vantage_at(l, d, p);
         struct observation *o = t->seen[p];
         if (!o) {
-            if (opens_at(t, p))
+            if (opens_at(t, p) && watched_at(l, v, t->t_ns[t->first], 0, 0))
                 h->missed[v]++;
         } else if (t->first != t->last && !(o->marks & MARK_MATCHED)) {
             o->marks |= MARK_MATCHED;

@@ -163,20 +163,13 @@ static double widest(const struct envelope *e)
     return (lo + hi) / 2;
 }
 
-static double time_span(const struct envelope *e)
-{
-    double first = fmin(e->up[0].t, e->low[0].t);
-    double last = fmax(e->up[e->up_count - 1].t, e->low[e->low_count - 1].t);
-    return last - first;
-}
-
-/* Queues that fill and drain within a short capture look like a skew. So a skew has to earn its place: where
- * the samples span long enough it is clear; else the smallest one is taken that leaves a fair part of the
+/* Queues that fill and drain within a short capture look like a skew, but they never make it impossible that
+ * there is none. So where no skew fits as well, the smallest one is taken that leaves a fair part of the
  * widest margin. */
 static double modest(const struct envelope *e, double best)
 {
     double margin = margin_at(e, best);
-    if (margin <= 0 || fabs(best) * time_span(e) > 20 * margin)
+    if (margin <= 0 || margin_at(e, 0) < 0)
         return best;
     double enough = 0.25 * margin;
     if (margin_at(e, 0) >= enough)

@@ -112,8 +112,13 @@ struct half {
     uint64_t sacked_above; /* highest right edge that a SACK reported */
     struct outer_event *beyond, *before;
     size_t beyond_count, beyond_room, before_count, before_room;
-    uint64_t passed_last; /* end of what went past the last vantage point */
-    uint64_t first_end;   /* end of what went past the first vantage point, in order of capture */
+    uint64_t passed_last;  /* end of what went past the last vantage point */
+    uint64_t previous_end; /* of the copy looked at before, and when it passed there */
+    int64_t previous_ns;
+    int64_t usual_response_ns; /* smoothed time until the acknowledgement was seen; 0 not known */
+    int64_t response_ns;       /* shortest time from there until the acknowledgement was seen; 0 not known */
+    uint32_t response_turn;    /* not every packet is looked at for it */
+    uint64_t first_end;        /* end of what went past the first vantage point, in order of capture */
     struct hole holes[HOLES];
     uint32_t hole_count;
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
@@ -134,12 +139,13 @@ struct flow {
     uint8_t named_by;              /* that vantage point */
     bool oriented;
     bool certain_orientation;
-    bool sampled;        /* its first packets have served the clocks */
-    bool settled_before; /* later packets serve them as they are settled */
-    bool client_near;    /* client to server is forward */
-    bool client_known;   /* a SYN told who is who */
-    bool established;    /* data or a handshake's last ACK was seen */
-    uint32_t isn;        /* of the client's SYN */
+    uint8_t sampled_points; /* how many vantage points saw it when it was sampled */
+    bool sampled;           /* its first packets have served the clocks */
+    bool settled_before;    /* later packets serve them as they are settled */
+    bool client_near;       /* client to server is forward */
+    bool client_known;      /* a SYN told who is who */
+    bool established;       /* data or a handshake's last ACK was seen */
+    uint32_t isn;           /* of the client's SYN */
     bool has_isn;
     uint16_t smtp_code; /* the last 4xx or 5xx reply */
     char smtp_text[DP_NOTE_TEXT];

@@ -62,8 +62,6 @@ int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const st
         return DP_OK;
     if (h->position == 0)
         h->position = ack;
-    else if (h->first_position && ack > h->first_position)
-        h->acked_some = true;
     int code = dp_grow(&h->acks, &h->ack_room, h->ack_count + 1, sizeof *h->acks);
     if (code == DP_OK)
         h->acks[h->ack_count++] = (struct ack_mark){d->ts_ns, ack};
@@ -114,8 +112,19 @@ static int add_outer(struct outer_event **events, size_t *count, size_t *room, c
     return code;
 }
 
+static void watch_response(struct dp_locate *l, struct half *h, uint64_t end, int64_t t)
+{
+    int64_t acked;
+    if (h->response_turn++ % 16 != 0 || !evidence_acknowledged(l, h, end, INT64_MAX, &acked) || acked <= t)
+        return;
+    if (h->response_ns == 0 || acked - t < h->response_ns)
+        h->response_ns = acked - t;
+    h->usual_response_ns += h->usual_response_ns ? (acked - t - h->usual_response_ns) / 8 : acked - t;
+}
+
 /* Bytes that passed the last vantage point before and pass it again, unacknowledged: the earlier copy was
- * lost beyond it (or what answered it was). */
+ * lost beyond it (or what answered it was). An acknowledgement that follows sooner than any answer can come
+ * was for the earlier copy. */
 int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *t)
 {
     struct half *h = &flow->half[half];
@@ -126,9 +135,15 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
     bool again = t->end <= h->passed_last;
     if (t->end > h->passed_last)
         h->passed_last = t->end;
-    if (!again || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
+    /* Sent again before an answer to the copy before can have come: says nothing about that copy. */
+    bool hasty = h->previous_end == t->end && t->t_ns[place] - h->previous_ns < h->usual_response_ns;
+    h->previous_end = t->end;
+    h->previous_ns = t->t_ns[place];
+    if (!again)
+        watch_response(l, h, t->end, t->t_ns[place]);
+    if (!again || hasty || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
         return DP_OK;
-    if (evidence_acknowledged(l, h, t->end, t->t_ns[place], NULL))
+    if (evidence_acknowledged(l, h, t->end, t->t_ns[place] + h->response_ns * 4 / 5, NULL))
         return DP_OK; /* sent again for another reason */
     return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
 }

@@ -41,15 +41,42 @@ static void sort_references(struct reference *r, size_t count)
     }
 }
 
-static void lane_range(const struct work *w, const struct lane *lane, size_t *ret_from, size_t *ret_to)
+/* The first observation from `start` on; lanes are nearly in order of position. */
+static size_t find_start(const struct lane *lane, uint64_t start)
+{
+    size_t low = 0, high = lane->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (lane->items[middle].start < start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A window lies where the shortest lane has it; the others contribute what they saw of the same positions, so
+ * that lanes that have been fed unequally far still have packets in common. */
+static void lane_range(const struct work *w, const struct lane *lane, const struct lane *shortest,
+                       size_t *ret_from, size_t *ret_to)
 {
     *ret_from = 0;
     *ret_to = lane->count;
-    if (w->windows == 0)
+    if (w->windows == 0 || lane->count == 0)
         return;
-    *ret_from = lane->count * w->window / w->windows;
+    size_t from = shortest->count * w->window / w->windows;
+    *ret_from = lane == shortest ? from : find_start(lane, shortest->items[from].start);
     if (lane->count - *ret_from > WINDOW_SIZE)
         *ret_to = *ret_from + WINDOW_SIZE;
+}
+
+static const struct lane *shortest_lane(const struct work *w, const struct lane *lanes)
+{
+    const struct lane *shortest = NULL;
+    for (size_t v = 0; v < w->l->vantage_count; v++)
+        if (lanes[v].count && (!shortest || lanes[v].count < shortest->count))
+            shortest = &lanes[v];
+    return shortest;
 }
 
 int collect(struct work *w)
@@ -62,9 +89,10 @@ int collect(struct work *w)
         uint32_t vantage;
     } heads[DP_LOCATE_MAX_VANTAGES];
     size_t head_count = 0, need = 0;
+    const struct lane *shortest = shortest_lane(w, lanes);
     for (uint32_t v = 0; v < l->vantage_count; v++) {
         size_t from, to;
-        lane_range(w, &lanes[v], &from, &to);
+        lane_range(w, &lanes[v], shortest, &from, &to);
         if (from == to)
             continue;
         heads[head_count].next = lanes[v].items + from;

@@ -11,6 +11,8 @@
  */
 #define HORIZON_NS 2000000000LL
 #define SWEEP_PENDING 200000
+/* Where a clock stays unknown, waiting for it ends here (about half a gigabyte). */
+#define PENDING_MOST 10000000
 
 int dp_locate_new(const char *const *names, size_t count, const struct dp_locate_options *options,
                   struct dp_locate **ret_locate)
@@ -166,10 +168,31 @@ static void watch_window(struct half *h, uint32_t vantage, const struct dp_diges
         h->zero_since_ns = d->ts_ns;
 }
 
+static bool stays_on_link(const struct dp_addr *a)
+{
+    const uint8_t *b = a->bytes;
+    if (a->family == 4)
+        return b[0] >= 224 || b[0] == 0 || (b[0] == 169 && b[1] == 254);
+    static const uint8_t unspecified[16] = {0};
+    return b[0] == 0xff || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) || memcmp(b, unspecified, 16) == 0;
+}
+
+/* What no router forwards (RFC 3927, 4291, 5771; link-local, multicast, broadcast) says nothing about the
+ * path. */
+static bool never_forwarded(const struct vantage *v, const struct dp_digest *d)
+{
+    if (d->flow >= v->flow_room || !v->flows[d->flow].known)
+        return false;
+    const struct dp_flow_def *def = &v->flows[d->flow].def;
+    return stays_on_link(&def->a) || stays_on_link(&def->b);
+}
+
 static int file_observation(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d)
 {
     struct flow *flow;
     bool from_client;
+    if (never_forwarded(&l->vantages[vantage], d))
+        return DP_OK;
     int code = flow_of(l, vantage, d, &flow, &from_client);
     if (code)
         return code;
@@ -282,16 +305,28 @@ static int fit_clocks(struct dp_locate *l)
     return DP_OK;
 }
 
+/* Whether a vantage point's packets can be put in time with the others' already. */
+static bool clock_known(const struct dp_locate *l, size_t index)
+{
+    if (index == 0 || l->no_clock_correction || l->vantages[index].has_hint ||
+        l->vantages[index].packets == 0)
+        return true;
+    for (size_t i = 0; i < index; i++)
+        if (l->clocks[i * l->vantage_count + index].samples)
+            return true;
+    return false;
+}
+
 /* Everything up to this reference time has been fed at every vantage point, less the horizon. */
 static int64_t settle_limit(const struct dp_locate *l)
 {
     int64_t limit = INT64_MAX;
     for (size_t i = 0; i < l->vantage_count; i++) {
         int64_t upto = l->vantages[i].advanced_ns;
+        if (upto == INT64_MIN || (!clock_known(l, i) && l->pending < PENDING_MOST))
+            return INT64_MIN;
         if (upto == INT64_MAX)
             continue;
-        if (upto == INT64_MIN)
-            return INT64_MIN;
         int64_t t = to_reference(l, (uint32_t)i, upto);
         if (t < limit)
             limit = t;
@@ -299,8 +334,20 @@ static int64_t settle_limit(const struct dp_locate *l)
     return limit == INT64_MAX ? limit : limit - HORIZON_NS;
 }
 
+/* Nothing has come yet from some vantage point: no clock can be told, nothing settled. */
+static bool all_begun(const struct dp_locate *l)
+{
+    for (size_t i = 0; i < l->vantage_count; i++)
+        if (l->vantages[i].advanced_ns == INT64_MIN && l->pending < PENDING_MOST)
+            return false;
+    return true;
+}
+
 static int sweep(struct dp_locate *l, bool final)
 {
+    l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
+    if (!final && !all_begun(l))
+        return DP_OK;
     int code = custody_sample(l, final ? INT64_MAX : settle_limit(l));
     if (code == DP_OK)
         code = fit_clocks(l);

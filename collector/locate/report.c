@@ -75,20 +75,47 @@ static void drop_loss(struct dp_locate *l, uint32_t segment, enum dp_direction d
         s->slices[slice].lost--;
 }
 
-/* The receiver's answers show that the flow was well although this point saw nothing of the half: it went
- * around. */
-static bool goes_around(const struct dp_locate *l, const struct loss_event *e)
+static bool address_seen_at(const struct dp_locate *l, uint32_t vantage, const struct dp_addr *address)
 {
-    uint32_t down = e->down;
-    const struct half *h = &l->flows[e->flow]->half[e->half], *other = &l->flows[e->flow]->half[1 - e->half];
-    if (l->flows[e->flow]->proto != 6 || h->data[down].seen || h->control[down].seen)
-        return false;
-    bool sends_data = false;
-    for (size_t v = 0; v < l->vantage_count; v++)
+    for (size_t i = 0; i < l->flow_count; i++) {
+        const struct flow *f = l->flows[i];
+        if (f->seen_at[vantage] && (dp_addr_equal(&f->seen_as[vantage].client, address) ||
+                                    dp_addr_equal(&f->seen_as[vantage].server, address)))
+            return true;
+    }
+    return false;
+}
+
+static bool half_seen_at(const struct half *h, uint32_t vantage)
+{
+    return h->data[vantage].seen || h->control[vantage].seen;
+}
+
+enum absence { ABSENT_NOT, ABSENT_AROUND, ABSENT_UNCLEAR };
+
+/* Why a point saw nothing at all of the lost packet's half of the flow: it may go around that point, or end
+ * before it. */
+static enum absence absence_at(const struct dp_locate *l, const struct loss_event *e)
+{
+    const struct flow *flow = l->flows[e->flow];
+    const struct half *h = &flow->half[e->half], *other = &flow->half[1 - e->half];
+    if (half_seen_at(h, e->down))
+        return ABSENT_NOT;
+    bool sends_data = false, answered = false;
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
         sends_data = sends_data || h->data[v].seen;
-    if (sends_data)
-        return h->ack_count > 0 && h->acked_some;
-    return other->ack_count >= 32;
+        answered = answered || half_seen_at(other, v);
+    }
+    /* The receiver's answers show that the flow was well. */
+    if (flow->proto == 6) {
+        bool acknowledged = h->ack_count > 0 && h->acks[h->ack_count - 1].position > h->first_position;
+        return (sends_data ? acknowledged : other->ack_count >= 32) ? ABSENT_AROUND : ABSENT_NOT;
+    }
+    if (answered)
+        return ABSENT_AROUND;
+    /* Unanswered datagrams to a host that is never seen there may have been for the host in between. */
+    const struct dp_addr *to = e->half == 0 ? &flow->endpoints.server : &flow->endpoints.client;
+    return address_seen_at(l, e->down, to) ? ABSENT_NOT : ABSENT_UNCLEAR;
 }
 
 /* The capture at this point is known to have dropped packets just then. */
@@ -126,9 +153,10 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
     size_t kept = 0;
     for (size_t i = 0; i < s->loss_count; i++) {
         const struct loss_event *e = &s->losses[i];
-        if (goes_around(l, e))
+        enum absence absence = absence_at(l, e);
+        if (absence == ABSENT_AROUND)
             drop_loss(l, segment, d, i, false);
-        else if (capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
+        else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
                  from_another_time(l, e->down, up))
             drop_loss(l, segment, d, i, true);
         else

@@ -145,6 +145,14 @@ static int orient(struct dp_locate *l, struct flow *flow, int64_t limit)
     return DP_OK;
 }
 
+static uint8_t points_of(const struct dp_locate *l, const struct flow *flow)
+{
+    uint8_t points = 0;
+    for (size_t v = 0; v < l->vantage_count; v++)
+        points = (uint8_t)(points + flow->seen_at[v]);
+    return points;
+}
+
 int custody_sample(struct dp_locate *l, int64_t limit)
 {
     for (size_t i = 0; i < l->flow_count; i++) {
@@ -155,13 +163,15 @@ int custody_sample(struct dp_locate *l, int64_t limit)
     /* Orientation first, for all: a flow that cannot tell by itself goes by its neighbours. */
     for (size_t i = 0; i < l->flow_count && !l->no_clock_correction; i++) {
         struct flow *flow = l->flows[i];
-        if (flow->sampled || !flow->oriented)
+        uint8_t points = points_of(l, flow);
+        if (!flow->oriented || (flow->sampled && flow->sampled_points == points))
             continue;
         struct work w = {.l = l, .flow = flow};
         int code = each_plain_group(&w, NULL);
         if (code)
             return code;
         flow->sampled = true;
+        flow->sampled_points = points;
     }
     return DP_OK;
 }

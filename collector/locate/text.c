@@ -141,8 +141,7 @@ static char *describe_example(const struct dp_locate *l, const struct side *s)
     uint64_t from = x.event->start >= base ? x.event->start - base : 0;
     return text_format(
         " For example %s bytes %s-%s of the session of %s with %s were sent %s and never came through.",
-        content ? "DATA" : "stream", number(from, a), number(from + x.payload, b), client, server,
-        times);
+        content ? "DATA" : "stream", number(from, a), number(from + x.payload, b), client, server, times);
 }
 
 /* "; the server answered 421 4.4.2 timeout exceeded" */
