@@ -42,6 +42,10 @@ static int run_program(const struct dp_cluster *cluster, const char *name, char 
 {
     char program[PATH_MAX + 32];
     snprintf(program, sizeof program, "%s/%s", cluster->bin, name);
+    /* initdb and pg_ctl look for their siblings where argv[0] says they are; PATH need not know the place. */
+    char *argv[16] = {program};
+    for (size_t i = 1; i + 1 < sizeof argv / sizeof argv[0] && arguments[i] != NULL; i++)
+        argv[i] = arguments[i];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
@@ -59,7 +63,7 @@ static int run_program(const struct dp_cluster *cluster, const char *name, char 
     posix_spawnattr_setflags(&attributes,
                              POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     pid_t pid = 0;
-    int error = posix_spawn(&pid, program, &actions, &attributes, arguments, environ);
+    int error = posix_spawn(&pid, program, &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (error != 0)
