@@ -155,7 +155,8 @@ static bool reported_twice(const struct half *h, const struct outer_event *e)
 
 struct outer {
     struct dp_finding *finding;
-    uint64_t opening; /* SYNs of connections that never came up */
+    uint64_t opening;  /* SYNs of connections that never came up */
+    uint64_t reported; /* events that the receiver confirmed: it acknowledged selectively what lies behind */
     bool beyond;
 };
 
@@ -182,6 +183,7 @@ static int collect_outer(struct drawing *w, struct outer *o, uint32_t index, int
         f->lost_packets++;
         f->lost_bytes += e->payload;
         o->opening += !flow->established;
+        o->reported += h->sacked_above > e->end;
         int code = add_flow(f, index);
         if (code)
             return code;
@@ -207,6 +209,12 @@ static int draw_outer(struct drawing *w, enum dp_direction d, bool beyond)
     struct dp_finding *f = o.finding;
     if (!f)
         return DP_OK;
+    /* A few retransmissions alone may as well answer a late acknowledgement. */
+    if (f->lost_packets < 3 && o.reported == 0 && o.opening == 0) {
+        free(f->flows);
+        w->report->finding_count--;
+        return DP_OK;
+    }
     f->pattern = o.opening * 20 >= f->lost_packets * 19 ? DP_PATTERN_HANDSHAKE : DP_PATTERN_RANDOM;
     f->share = passed ? fmin((double)f->lost_packets / (double)passed, 1) : 0;
     f->confidence = f->lost_packets >= 3 ? 0.85 : 0.6;

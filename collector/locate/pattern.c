@@ -218,12 +218,6 @@ struct load {
     bool lost;
 };
 
-static int by_load(const void *a, const void *b)
-{
-    const struct load *x = a, *y = b;
-    return x->level < y->level ? -1 : x->level > y->level;
-}
-
 /* Fills a bucket with what passed, drained at `rate` bytes per second: what a policer or a queue does. */
 static void fill_bucket(const struct passage *passages, size_t n, double rate, struct load *loads)
 {
@@ -239,21 +233,27 @@ static void fill_bucket(const struct passage *passages, size_t n, double rate, s
     }
 }
 
-/* Mann-Whitney: the share of pairs (lost, passed) in which the lost packet found the fuller bucket. 0.5: no
- * difference. */
-static double fuller(struct load *loads, size_t n, double *ret_deviations)
+#define LEVELS 2048
+
+/* Mann-Whitney on levels in LEVELS steps: the share of pairs (lost, passed) in which the lost packet found
+ * the fuller bucket. 0.5: no difference. */
+static double fuller(const struct load *loads, size_t n, double *ret_deviations)
 {
-    double lost = 0, passed = 0, wins = 0;
-    qsort(loads, n, sizeof *loads, by_load);
-    for (size_t i = 0, j; i < n; i = j) {
-        double tied_lost = 0, tied_passed = 0;
-        for (j = i; j < n && loads[j].level <= loads[i].level; j++) {
-            tied_lost += loads[j].lost;
-            tied_passed += !loads[j].lost;
-        }
-        wins += tied_lost * (passed + tied_passed / 2);
-        lost += tied_lost;
-        passed += tied_passed;
+    uint32_t lost_at[LEVELS] = {0}, passed_at[LEVELS] = {0};
+    double most = 0, lost = 0, passed = 0, wins = 0;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, loads[i].level);
+    for (size_t i = 0; i < n; i++) {
+        size_t level = (size_t)(loads[i].level / (most + 1) * LEVELS);
+        if (loads[i].lost)
+            lost_at[level]++;
+        else
+            passed_at[level]++;
+    }
+    for (size_t i = 0; i < LEVELS; i++) {
+        wins += lost_at[i] * (passed + passed_at[i] / 2.0);
+        lost += lost_at[i];
+        passed += passed_at[i];
     }
     *ret_deviations = 0;
     if (lost == 0 || passed == 0)
