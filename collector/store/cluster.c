@@ -130,7 +130,8 @@ static int choose_socket_directory(struct dp_cluster *cluster, const char *state
         uint64_t hash = 14695981039346656037u; /* FNV-1a: a name, no secret */
         for (const char *p = state; *p != '\0'; p++)
             hash = (hash ^ (uint8_t)*p) * 1099511628211u;
-        const char *runtime = getenv("XDG_RUNTIME_DIR");
+        const char *runtime =
+            getenv("RUNTIME_DIRECTORY") != NULL ? getenv("RUNTIME_DIRECTORY") : getenv("XDG_RUNTIME_DIR");
         bool usable =
             runtime != NULL && runtime[0] == '/' && strlen(runtime) < 60 && access(runtime, W_OK) == 0;
         snprintf(cluster->socket_directory, sizeof cluster->socket_directory, "%s/droppoint-%lu-%08x",
