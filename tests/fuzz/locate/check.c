@@ -51,7 +51,8 @@ static void check_place(const struct dp_report *r, const struct dp_finding *f)
     else if (f->to == DP_POINT_BEYOND)
         CHECK(f->from == last);
     else
-        CHECK(f->from >= 0 && f->to == f->from + 1 && f->to <= last);
+        CHECK(f->from >= 0 && f->to > f->from &&
+              f->to <= last); /* more than one segment: a point between saw nothing */
 }
 
 static void check_packets(const struct dp_report *r, const struct dp_finding *f)
@@ -71,6 +72,12 @@ static void check_packets(const struct dp_report *r, const struct dp_finding *f)
     }
 }
 
+/* Losses are counted in the segment that the packets entered. */
+static int upstream_segment(const struct dp_finding *f)
+{
+    return f->direction == DP_FORWARD ? f->from : f->to - 1;
+}
+
 static void check_loss(const struct dp_report *r, const struct dp_finding *f)
 {
     CHECK(f->lost_packets > 0);
@@ -78,9 +85,9 @@ static void check_loss(const struct dp_report *r, const struct dp_finding *f)
     CHECK((f->pattern == DP_PATTERN_SIZE) == (f->size_over > 0));
     if (f->from < 0 || f->to < 0)
         return;
-    const struct dp_segment_side *side = &r->segments[f->from].side[f->direction];
-    CHECK(f->lost_packets == side->lost_packets);
-    CHECK(f->lost_bytes == side->lost_bytes);
+    const struct dp_segment_side *side = &r->segments[upstream_segment(f)].side[f->direction];
+    CHECK(f->lost_packets <= side->lost_packets);
+    CHECK(f->lost_bytes <= side->lost_bytes);
 }
 
 static void check_finding(const struct dp_report *r, const struct dp_finding *f)
@@ -111,14 +118,19 @@ static void check_verdict(const struct dp_report *r)
         CHECK(r->verdict == DP_CODE_CLEAN || r->verdict == DP_CODE_INCONCLUSIVE);
         CHECK(r->verdict == DP_CODE_CLEAN || (r->verdict_next_step && r->verdict_next_step[0]));
     }
-    /* Each loss in a segment has its finding. */
+    /* Each loss in a segment is in a finding. */
     for (size_t i = 0; i < r->segment_count; i++)
         for (int d = 0; d < 2; d++) {
-            size_t found = 0;
-            for (size_t k = 0; k < r->finding_count; k++)
-                found += r->findings[k].code == DP_CODE_LOSS && r->findings[k].from == (int)i &&
-                         r->findings[k].to == (int)i + 1 && (int)r->findings[k].direction == d;
-            CHECK(found == (r->segments[i].side[d].lost_packets > 0) || r->findings[0].code == DP_CODE_RESET);
+            uint64_t found = 0;
+            bool reset = false; /* may stand for the losses that provoked it */
+            for (size_t k = 0; k < r->finding_count; k++) {
+                const struct dp_finding *f = &r->findings[k];
+                reset = reset || f->code == DP_CODE_RESET;
+                if (f->code == DP_CODE_LOSS && f->from >= 0 && f->to >= 0 && (int)f->direction == d &&
+                    upstream_segment(f) == (int)i)
+                    found += f->lost_packets;
+            }
+            CHECK(found == r->segments[i].side[d].lost_packets || reset);
         }
 }
 

@@ -30,6 +30,7 @@ struct run {
     uint32_t vantages;
     int64_t now[MAX_VANTAGES];
     struct dp_batch batch;
+    int64_t tick; /* no two packets have the same time stamp */
     uint8_t wild; /* bit 0: extreme times, bit 1: flows that were not defined */
 };
 
@@ -124,7 +125,9 @@ static int feed_digests(struct run *run, uint32_t first, uint8_t count)
     struct dp_digest d = make_digest(run, first);
     /* Most packets go on to the points behind, with borders and losses of the input's choice. */
     for (uint32_t v = first; v < run->vantages && (code == DP_OK || code == DP_ERR_RANGE); v++) {
-        struct dp_batch batch = {.digests = &d, .digest_count = 1};
+        struct dp_digest stamped = d;
+        stamped.ts_ns = (int64_t)((uint64_t)d.ts_ns + (uint64_t)run->tick++);
+        struct dp_batch batch = {.digests = &stamped, .digest_count = 1};
         code = dp_locate_feed(run->locate, v, &batch);
         if (v + 1 == run->vantages || count == 0)
             break;

@@ -217,6 +217,8 @@ static void run_cut(struct sim *sim, bool windows)
     struct dp_report *r = sim_run(sim, SIM_FILES);
     sim_assert_losses(sim, r);
     assert_int_equal(r->verdict, DP_CODE_CLEAN);
+    for (size_t v = 0; v < 3; v++)
+        assert_int_equal(r->vantages[v].missed, 0);
     dp_report_free(r);
 }
 
@@ -228,6 +230,21 @@ static void test_in_flight_as_captures_begin_and_end(void **state)
 static void test_in_flight_as_known_windows_begin_and_end(void **state)
 {
     run_cut(*state, true);
+}
+
+/* A point misses nothing while it does not capture. */
+static void test_nothing_is_missed_outside_of_the_capture(void **state)
+{
+    struct sim *sim = *state;
+    sim->at[2].capture_from = 100 * SIM_MS;
+    sim->at[2].capture_to = 500 * SIM_MS;
+    uint32_t flow = sim_tcp(sim);
+    int64_t t = sim_connect(sim, flow, SIM_MS);
+    (void)sim_transfer(sim, flow, 0, t, 1000, SIM_MS);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_losses(sim, r);
+    assert_int_equal(r->vantages[2].missed, 0);
+    dp_report_free(r);
 }
 
 /* The last packets of a capture whose end is known, seen by no other: lost. */
@@ -284,6 +301,18 @@ static void test_reply_goes_around_the_last_point(void **state)
 {
     struct sim *sim = *state;
     sim->at[2].deaf_half = 2;
+    int64_t t;
+    uint32_t flow = sim_session(sim, &t);
+    sim_session_end(sim, flow, t);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_clean(r);
+    dp_report_free(r);
+}
+
+static void test_reply_goes_around_the_first_point(void **state)
+{
+    struct sim *sim = *state;
+    sim->at[0].deaf_half = 2;
     int64_t t;
     uint32_t flow = sim_session(sim, &t);
     sim_session_end(sim, flow, t);
@@ -408,6 +437,8 @@ int main(void)
         SIM_TEST(test_captures_with_nothing_in_common),
         SIM_TEST(test_captures_that_do_not_overlap_in_time),
         SIM_TEST(test_one_session_captured_in_turns),
+        SIM_TEST(test_reply_goes_around_the_first_point),
+        SIM_TEST(test_nothing_is_missed_outside_of_the_capture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
