@@ -6,50 +6,13 @@
 #include <utlist.h>
 
 #include "agent/session.h"
-#include "common/digest/digest.h"
-#include "common/wire/wire.h"
+#include "agent/stream_internal.h"
 
 #define BATCHES_A_TURN 16
 #define TICK_MS 100
 #define CLOSE_GRACE_MS 10000
 
-struct agent_stream {
-    uint64_t epoch, number;
-    char capture_id[64];
-    char vantage[96];
-    uint64_t last;  /* highest batch appended */
-    uint64_t acked; /* highest batch that the collector committed */
-    uint64_t next;  /* to be sent */
-    bool resumed;   /* in this session the collector said where to go on */
-    bool ended;     /* no more comes */
-    bool crashed;   /* an earlier agent ended without ending it */
-    bool close_sent;
-    uint64_t close_ms;
-
-    /* One batch that found the spool full, and what was lost behind it. */
-    uint8_t *waiting;
-    size_t waiting_len;
-    uint32_t waiting_records;
-    int64_t gap_from_ns, gap_to_ns; /* to 0: no gap */
-    uint64_t gap_packets;           /* 0 with a gap: unknown */
-    bool gap_unknown;
-
-    struct agent_stream_events events;
-    void *context;
-    struct agent_stream *prev, *next_stream;
-};
-
 static void pump_soon(struct agent *agent);
-
-/* The maker of the batches hears that they are of no use any more. */
-static void tell_over(struct agent_stream *stream, const char *reason, bool forgotten)
-{
-    struct agent_stream_events events = stream->events;
-    if (forgotten)
-        stream->events = (struct agent_stream_events){NULL, NULL};
-    if (events.over)
-        events.over(stream->context, reason, forgotten);
-}
 
 static void remove_stream(struct agent *agent, struct agent_stream *stream)
 {
@@ -173,7 +136,7 @@ static void give_up(struct agent *agent, struct agent_stream *stream)
 {
     int code = dp_spool_forget(agent->spool, stream->epoch, stream->number);
     (void)code;
-    tell_over(stream, "disk", true);
+    agent_stream_tell_over(stream, "disk", true);
     send_crashed(agent, stream);
     stream->crashed = stream->ended = true;
     stream->last = stream->next - 1;
@@ -216,152 +179,7 @@ static void pump_soon(struct agent *agent)
         (void)uv_idle_start(&agent->pump, on_pump);
 }
 
-/* --- into the spool --- */
-
-static int append(struct agent *agent, struct agent_stream *stream, uint32_t records, const uint8_t *bytes,
-                  size_t len)
-{
-    uint64_t number;
-    int code = dp_spool_append(agent->spool, stream->number, records, bytes, len, &number);
-    if (code == DP_OK)
-        stream->last = number;
-    else if (code != DP_ERR_FULL)
-        dp_log(&agent->log, DP_LOG_ERROR, "The spool cannot take a batch of capture %s: %s",
-               stream->capture_id, dp_err_sentence(code));
-    return code;
-}
-
-static int append_gap(struct agent *agent, struct agent_stream *stream)
-{
-    struct dp_batch batch = {.gap_count = 0};
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-    int code = dp_batch_add_gap(&batch, stream->gap_from_ns, stream->gap_to_ns,
-                                stream->gap_unknown ? 0 : stream->gap_packets);
-    if (code == DP_OK)
-        code = dp_batch_encode(&batch, &bytes, &len);
-    if (code == DP_OK)
-        code = append(agent, stream, 0, bytes, len);
-    free(bytes);
-    dp_batch_free(&batch);
-    if (code == DP_OK) {
-        stream->gap_to_ns = 0;
-        stream->gap_packets = 0;
-        stream->gap_unknown = false;
-    }
-    return code;
-}
-
-/* What waits for room goes first, then the gap behind it. 0: nothing waits any more. */
-static int flush_waiting(struct agent *agent, struct agent_stream *stream)
-{
-    if (stream->waiting) {
-        int code = append(agent, stream, stream->waiting_records, stream->waiting, stream->waiting_len);
-        if (code != DP_OK)
-            return code;
-        free(stream->waiting);
-        stream->waiting = NULL;
-    }
-    return stream->gap_to_ns == 0 ? DP_OK : append_gap(agent, stream);
-}
-
-static void note_gap(struct agent_stream *stream, int64_t from_ns, int64_t to_ns, uint64_t packets)
-{
-    if (stream->gap_to_ns == 0)
-        stream->gap_from_ns = from_ns;
-    if (from_ns < stream->gap_from_ns)
-        stream->gap_from_ns = from_ns;
-    if (to_ns > stream->gap_to_ns)
-        stream->gap_to_ns = to_ns;
-    if (packets == 0)
-        stream->gap_unknown = true;
-    stream->gap_packets += packets;
-}
-
-/* A batch that cannot be kept becomes a gap over the time that it covered. */
-static void lose_batch(struct agent_stream *stream, const uint8_t *bytes, size_t len)
-{
-    struct dp_batch batch = {.digest_count = 0};
-    int64_t now = agent_realtime_ns();
-    if (dp_batch_decode(bytes, len, &batch, NULL) == DP_OK && batch.digest_count > 0)
-        note_gap(stream, batch.digests[0].ts_ns, batch.digests[batch.digest_count - 1].ts_ns,
-                 batch.digest_count);
-    else
-        note_gap(stream, now - 1000000000, now, 0);
-    for (size_t i = 0; i < batch.gap_count; i++)
-        note_gap(stream, batch.gaps[i].from_ns, batch.gaps[i].to_ns, batch.gaps[i].packets);
-    dp_batch_free(&batch);
-}
-
-/* The host may keep the text of SMTP replies to itself; the codes stay. */
-static int without_texts(const uint8_t *bytes, size_t len, uint8_t **ret_bytes, size_t *ret_len)
-{
-    struct dp_batch batch = {.digest_count = 0};
-    int code = dp_batch_decode(bytes, len, &batch, NULL);
-    for (size_t i = 0; code == DP_OK && i < batch.note_count; i++)
-        batch.notes[i].text[0] = '\0';
-    if (code == DP_OK)
-        code = dp_batch_encode(&batch, ret_bytes, ret_len);
-    dp_batch_free(&batch);
-    return code;
-}
-
-static bool keep_waiting(struct agent_stream *stream, uint32_t records, const uint8_t *bytes, size_t len)
-{
-    stream->waiting = malloc(len);
-    if (!stream->waiting)
-        return false;
-    memcpy(stream->waiting, bytes, len);
-    stream->waiting_len = len;
-    stream->waiting_records = records;
-    return true;
-}
-
-static bool take_batch(struct agent *agent, struct agent_stream *stream, uint32_t records,
-                       const uint8_t *bytes, size_t len, bool last_words)
-{
-    int code = flush_waiting(agent, stream);
-    if (code == DP_OK)
-        code = append(agent, stream, records, bytes, len);
-    if (code == DP_OK)
-        return true;
-    if (code == DP_ERR_FULL && !last_words && !stream->waiting && stream->gap_to_ns == 0 &&
-        keep_waiting(stream, records, bytes, len)) {
-        dp_log(&agent->log, DP_LOG_WARNING, "The spool is full: capture %s at %s waits for the collector.",
-               stream->capture_id, stream->vantage);
-        return false;
-    }
-    lose_batch(stream, bytes, len);
-    if (code != DP_ERR_FULL && !last_words)
-        tell_over(stream, "disk", false);
-    return true;
-}
-
-bool agent_stream_append(struct agent *agent, struct agent_stream *stream, uint32_t records,
-                         const uint8_t *bytes, size_t len, bool last_words)
-{
-    uint8_t *bare = NULL;
-    size_t bare_len = 0;
-    if (!dp_policy_smtp_reply_text(agent->policy)) {
-        if (without_texts(bytes, len, &bare, &bare_len) != DP_OK) {
-            lose_batch(stream, bytes, len);
-            return true;
-        }
-        bytes = bare;
-        len = bare_len;
-    }
-    bool taken = take_batch(agent, stream, records, bytes, len, last_words);
-    free(bare);
-    return taken;
-}
-
-void agent_stream_gap(struct agent *agent, struct agent_stream *stream, int64_t from_ns, int64_t to_ns,
-                      uint64_t packets)
-{
-    note_gap(stream, from_ns, to_ns, packets);
-    int code = flush_waiting(agent, stream);
-    (void)code; /* tried again when there is room */
-}
+/* --- ends, and room --- */
 
 static void sync_spool(struct agent *agent)
 {
@@ -383,7 +201,7 @@ void agent_stream_end(struct agent *agent, struct agent_stream *stream)
 {
     stream->ended = true;
     stream->events = (struct agent_stream_events){NULL, NULL};
-    if (flush_waiting(agent, stream) == DP_OK)
+    if (agent_stream_flush(agent, stream) == DP_OK)
         end_in_spool(agent, stream);
     sync_spool(agent);
 }
@@ -396,7 +214,7 @@ static void retry_waiting(struct agent *agent)
     {
         bool waited = stream->waiting != NULL;
         bool pending = waited || stream->gap_to_ns != 0;
-        if (!pending || flush_waiting(agent, stream) != DP_OK)
+        if (!pending || agent_stream_flush(agent, stream) != DP_OK)
             continue;
         if (stream->ended)
             end_in_spool(agent, stream);
@@ -507,7 +325,7 @@ void agent_streams_unwanted(struct agent *agent, const Droppoint__StreamClose *m
     dp_log(&agent->log, DP_LOG_WARNING,
            "The collector does not want capture %s at %s: its batches are dropped.", stream->capture_id,
            stream->vantage);
-    tell_over(stream, "stopped", true);
+    agent_stream_tell_over(stream, "stopped", true);
     int code = dp_spool_forget(agent->spool, stream->epoch, stream->number);
     (void)code;
     remove_stream(agent, stream);
