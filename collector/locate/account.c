@@ -50,6 +50,10 @@ static uint32_t payload_bytes(const struct transmission *t)
 
 static void widen_slices(struct side *s)
 {
+    if (s->slice_count == 0) {
+        s->slice_width *= 2;
+        return;
+    }
     for (size_t i = 0; i < s->slice_count; i++) {
         struct slice from = s->slices[i];
         if (i % 2 == 0) {
@@ -488,9 +492,12 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
         /* The side that it should have come from never saw it. A flow that comes around that point proves
          * nothing. */
         const struct half *other = &t->flow->half[1 - t->half];
-        uint32_t v = vantage_at(l, d, t->first - 1);
+        uint32_t v = vantage_at(l, d, t->first - 1), here = vantage_at(l, d, t->first);
         bool watched = other->data[v].seen || other->control[v].seen || half_seen(l, t, t->first - 1);
-        return watched ? reset_appeared(l, t) : DP_OK;
+        /* Or what provoked it came here and never got there. */
+        bool stopped = !t->flow->established && (other->data[here].seen || other->control[here].seen) &&
+                       watched_at(l, v, t->t_ns[t->first], 0, 0);
+        return watched || stopped ? reset_appeared(l, t) : DP_OK;
     }
     if (!opens_at(t, t->first))
         return DP_OK;

@@ -109,13 +109,28 @@ static void compact(struct work *w)
     }
 }
 
+/* Whether something may be ready: old enough, or seen everywhere. */
 static bool anything_due(struct work *w)
 {
     const struct lane *lanes = lanes_of(w);
-    for (uint32_t v = 0; v < w->l->vantage_count; v++)
+    bool everywhere = w->l->clocks_ready;
+    for (uint32_t v = 0; v < w->l->vantage_count; v++) {
         if (lanes[v].count && to_reference(w->l, v, lanes[v].items[0].ts_ns) <= w->limit)
             return true;
-    return false;
+        everywhere = everywhere && lanes[v].count;
+    }
+    return everywhere;
+}
+
+/* A group is complete when every vantage point saw it, or when it is so old that nobody will see it any more.
+ */
+static bool complete(const struct work *w, const struct reference *r, size_t count)
+{
+    int64_t limit = count == w->l->vantage_count && plain_group(r, count) ? w->limit_for_all : w->limit;
+    for (size_t i = 0; i < count; i++)
+        if (r[i].t_ns > limit)
+            return false;
+    return true;
 }
 
 static int settle_half(struct work *w)
@@ -126,24 +141,26 @@ static int settle_half(struct work *w)
     for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
         struct reference *r = w->l->references;
         j = group_end(w, i);
-        bool complete = true;
-        for (size_t k = i; k < j && complete; k++)
-            complete = r[k].t_ns <= w->limit;
-        if (complete)
+        if (complete(w, &r[i], j - i))
             code = settle_group(w, &r[i], j - i);
     }
     compact(w);
     return code;
 }
 
-int custody_sweep(struct dp_locate *l, int64_t limit)
+int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all)
 {
     for (size_t i = 0; i < l->flow_count; i++) {
         struct flow *flow = l->flows[i];
         for (int half = 0; half < 2 && flow->oriented; half++) {
             int code = evidence_holes(l, flow, half);
             for (int control = 0; control < 2 && code == DP_OK; control++) {
-                struct work w = {.l = l, .flow = flow, .half = half, .control = control, .limit = limit};
+                struct work w = {.l = l,
+                                 .flow = flow,
+                                 .half = half,
+                                 .control = control,
+                                 .limit = limit,
+                                 .limit_for_all = limit_for_all};
                 code = settle_half(&w);
             }
             if (code)

@@ -112,7 +112,10 @@ struct half {
     uint64_t sacked_above; /* highest right edge that a SACK reported */
     struct outer_event *beyond, *before;
     size_t beyond_count, beyond_room, before_count, before_room;
-    uint64_t passed_last;  /* end of what went past the last vantage point */
+    /* What went past the last vantage point: all positions in [passed_first, passed_last) but the gaps. */
+    uint64_t passed_first, passed_last;
+    struct range *gaps; /* in order of position */
+    size_t gap_count, gap_room;
     uint64_t previous_end; /* of the copy looked at before, and when it passed there */
     int64_t previous_ns;
     int64_t usual_response_ns; /* smoothed time until the acknowledgement was seen; 0 not known */
@@ -311,8 +314,9 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
 /* ---- custody.c ---- */
 /* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */
 int custody_sample(struct dp_locate *l, int64_t limit) DP_MUST_CHECK;
-/* Settles what is complete by reference time `limit` (INT64_MAX: everything). */
-int custody_sweep(struct dp_locate *l, int64_t limit) DP_MUST_CHECK;
+/* Settles what set out before reference time `limit` (INT64_MAX: everything), and what all vantage points saw
+ * before `limit_for_all`. */
+int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all) DP_MUST_CHECK;
 
 /* ---- account.c ---- */
 struct cover {

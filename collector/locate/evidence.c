@@ -112,6 +112,77 @@ static int add_outer(struct outer_event **events, size_t *count, size_t *room, c
     return code;
 }
 
+#define GAPS_MOST 4096
+
+/* The first gap that ends behind a position. */
+static size_t gap_behind(const struct half *h, uint64_t position)
+{
+    size_t low = 0, high = h->gap_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (h->gaps[middle].end <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int gap_insert(struct half *h, size_t at, uint64_t start, uint64_t end)
+{
+    if (h->gap_count == GAPS_MOST) { /* the oldest is forgotten, and with it what came before */
+        h->passed_first = h->gaps[0].end;
+        memmove(h->gaps, h->gaps + 1, (h->gap_count - 1) * sizeof *h->gaps);
+        h->gap_count--;
+        at = at ? at - 1 : 0;
+    }
+    int code = dp_grow(&h->gaps, &h->gap_room, h->gap_count + 1, sizeof *h->gaps);
+    if (code)
+        return code;
+    memmove(h->gaps + at + 1, h->gaps + at, (h->gap_count - at) * sizeof *h->gaps);
+    h->gaps[at] = (struct range){start, end};
+    h->gap_count++;
+    return DP_OK;
+}
+
+/* Notes that [start, end) passed the last vantage point; ret_again: all of it had passed there before. */
+static int pass(struct half *h, uint64_t start, uint64_t end, bool *ret_again)
+{
+    *ret_again = false;
+    if (h->passed_last == 0) {
+        h->passed_first = start;
+        h->passed_last = end;
+        return DP_OK;
+    }
+    if (start >= h->passed_last) {
+        int code = start > h->passed_last ? gap_insert(h, h->gap_count, h->passed_last, start) : DP_OK;
+        h->passed_last = end;
+        return code;
+    }
+    size_t i = gap_behind(h, start);
+    if (i == h->gap_count || h->gaps[i].start >= end) {
+        *ret_again = start >= h->passed_first && end <= h->passed_last;
+    } else {
+        struct range gap = h->gaps[i];
+        bool left = gap.start < start, right = end < gap.end;
+        if (left && right) {
+            h->gaps[i].end = start;
+            return gap_insert(h, i + 1, end, gap.end);
+        }
+        if (left) {
+            h->gaps[i].end = start;
+        } else if (right) {
+            h->gaps[i].start = end;
+        } else {
+            memmove(h->gaps + i, h->gaps + i + 1, (h->gap_count - i - 1) * sizeof *h->gaps);
+            h->gap_count--;
+        }
+    }
+    if (end > h->passed_last)
+        h->passed_last = end;
+    return DP_OK;
+}
+
 static void watch_response(struct dp_locate *l, struct half *h, uint64_t end, int64_t t)
 {
     int64_t acked;
@@ -132,9 +203,10 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
     const struct observation *o = t->seen[place];
     if (!o || t->end == t->start)
         return DP_OK;
-    bool again = t->end <= h->passed_last;
-    if (t->end > h->passed_last)
-        h->passed_last = t->end;
+    bool again;
+    int code = pass(h, t->start, t->end, &again);
+    if (code)
+        return code;
     /* Sent again before an answer to the copy before can have come: says nothing about that copy. */
     bool hasty = h->previous_end == t->end && t->t_ns[place] - h->previous_ns < h->usual_response_ns;
     h->previous_end = t->end;

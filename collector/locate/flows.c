@@ -138,6 +138,7 @@ static void half_free(struct half *half, size_t vantages)
     free(half->missed);
     free(half->acks);
     free(half->dsacks);
+    free(half->gaps);
     free(half->beyond);
     free(half->before);
 }

@@ -19,8 +19,8 @@ struct work {
     struct flow *flow;
     int half;
     bool control;
-    int64_t limit;
-    size_t count; /* of l->references */
+    int64_t limit, limit_for_all; /* as of custody_sweep */
+    size_t count;                 /* of l->references */
     /* Which part of each lane to look at: window number `window` of `windows`, or all where windows is 0. */
     size_t window, windows;
 };

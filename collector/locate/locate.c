@@ -9,7 +9,9 @@
 
 /* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled.
  */
-#define HORIZON_NS 2000000000LL
+#define HORIZON_NS 4000000000LL
+/* What every vantage point saw once is settled earlier: only a duplicate could still follow. */
+#define SEEN_BY_ALL_NS 200000000LL
 #define SWEEP_PENDING 200000
 /* Where a clock stays unknown, waiting for it ends here (about half a gigabyte). */
 #define PENDING_MOST 10000000
@@ -317,8 +319,8 @@ static bool clock_known(const struct dp_locate *l, size_t index)
     return false;
 }
 
-/* Everything up to this reference time has been fed at every vantage point, less the horizon. */
-static int64_t settle_limit(const struct dp_locate *l)
+/* The reference time up to which everything has been fed at every vantage point; INT64_MIN: not known yet. */
+static int64_t fed_until(const struct dp_locate *l)
 {
     int64_t limit = INT64_MAX;
     for (size_t i = 0; i < l->vantage_count; i++) {
@@ -331,7 +333,12 @@ static int64_t settle_limit(const struct dp_locate *l)
         if (t < limit)
             limit = t;
     }
-    return limit == INT64_MAX ? limit : limit - HORIZON_NS;
+    return limit;
+}
+
+static int64_t earlier(int64_t t, int64_t by)
+{
+    return t == INT64_MAX || t == INT64_MIN ? t : t - by;
 }
 
 /* Nothing has come yet from some vantage point: no clock can be told, nothing settled. */
@@ -348,14 +355,14 @@ static int sweep(struct dp_locate *l, bool final)
     l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
     if (!final && !all_begun(l))
         return DP_OK;
-    int code = custody_sample(l, final ? INT64_MAX : settle_limit(l));
+    int code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), HORIZON_NS));
     if (code == DP_OK)
         code = fit_clocks(l);
     if (code)
         return code;
-    int64_t limit = final ? INT64_MAX : settle_limit(l); /* by the fitted clocks */
-    if (limit != INT64_MIN)
-        code = custody_sweep(l, limit);
+    int64_t until = final ? INT64_MAX : fed_until(l); /* by the fitted clocks */
+    if (until != INT64_MIN)
+        code = custody_sweep(l, earlier(until, HORIZON_NS), earlier(until, SEEN_BY_ALL_NS));
     l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
     return code;
 }

@@ -123,7 +123,8 @@ static bool waits_since(const struct dp_locate *l, const struct flow *flow, int6
     return false;
 }
 
-static int orient(struct dp_locate *l, struct flow *flow, int64_t limit)
+/* by_itself: only where the flow's own packets tell; the others follow when all that can tell have told. */
+static int orient(struct dp_locate *l, struct flow *flow, int64_t limit, bool by_itself)
 {
     struct work w = {.l = l, .flow = flow};
     struct orientation o = {.low = NO_VANTAGE};
@@ -138,7 +139,7 @@ static int orient(struct dp_locate *l, struct flow *flow, int64_t limit)
         return code;
     bool has_difference = o.has[0] && o.has[1];
     /* Without evidence it can wait for more, until its oldest packet has to be settled. */
-    if (o.ttl_votes == 0 && !has_difference && !waits_since(l, flow, limit))
+    if (o.ttl_votes == 0 && !has_difference && (by_itself || !waits_since(l, flow, limit)))
         return DP_OK;
     flow->ttl_votes = o.ttl_votes;
     flow_orient(l, flow, o.best[0] + o.best[1], has_difference);
@@ -155,11 +156,12 @@ static uint8_t points_of(const struct dp_locate *l, const struct flow *flow)
 
 int custody_sample(struct dp_locate *l, int64_t limit)
 {
-    for (size_t i = 0; i < l->flow_count; i++) {
-        int code = l->flows[i]->oriented ? DP_OK : orient(l, l->flows[i], limit);
-        if (code)
-            return code;
-    }
+    for (int by_itself = 1; by_itself >= 0; by_itself--)
+        for (size_t i = 0; i < l->flow_count; i++) {
+            int code = l->flows[i]->oriented ? DP_OK : orient(l, l->flows[i], limit, by_itself);
+            if (code)
+                return code;
+        }
     /* Orientation first, for all: a flow that cannot tell by itself goes by its neighbours. */
     for (size_t i = 0; i < l->flow_count && !l->no_clock_correction; i++) {
         struct flow *flow = l->flows[i];
