@@ -205,6 +205,14 @@ lab_quiet() {
 # lab_mark: a connection on another port crosses the whole path: proof that the captures ran until then.
 lab_mark() { lab_traffic --port $LAB_MARK_PORT --mode echo --bytes 200 --time 3 >/dev/null || lab_die "no mark"; }
 
+# lab_forget: ends what an earlier case left behind (connections that still retransmit), in silence.
+lab_forget() {
+    local host
+    lab_quiet on
+    for host in mx1 remote; do lab_in $host ss -K "( sport = :$LAB_PORT or dport = :$LAB_PORT )" >/dev/null 2>&1; done
+    lab_quiet off
+}
+
 lab_listening() { grep -qE '^tcpdump: listening on|^File: ' "${LAB_LOG[$1]}"; }
 
 # lab_capture_start DIR [SNAPLEN]: captures at all vantage points and of all ground truth; returns when all listen.
@@ -212,6 +220,7 @@ lab_listening() { grep -qE '^tcpdump: listening on|^File: ' "${LAB_LOG[$1]}"; }
 lab_capture_start() {
     local dir=$1 snaplen=${2:-128} filter=${LAB_CAPTURE_FILTER:-tcp} vantage host file name
     mkdir -p "$dir"
+    lab_forget
     for vantage in "${LAB_VANTAGES[@]}"; do
         host=${vantage%/*} file=$dir/${vantage/\//_}
         if [ "$LAB_TOOL" = dumpcap ]; then

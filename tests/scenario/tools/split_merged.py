@@ -43,6 +43,9 @@ def main():
         elif kind == 6:
             number = struct.unpack("<I", block[8:12])[0]
             files[number].write(block[:8] + struct.pack("<I", 0) + block[12:])
+        elif kind == 5:
+            number = struct.unpack("<I", block[8:12])[0]
+            files[number].write(block[:8] + struct.pack("<I", 0) + block[12:])
     for file in files:
         file.close()
 
