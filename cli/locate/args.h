@@ -4,9 +4,18 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "collector/locate/locate.h"
 #include "common/err/err.h"
+
+/* What is known of a capture besides its file, by its own clock: from when to when it ran, what it dropped.
+ */
+struct dp_known_capture {
+    bool known;
+    int64_t start_ns, end_ns;
+    uint64_t dropped;
+};
 
 struct dp_locate_args {
     bool help;
@@ -16,6 +25,7 @@ struct dp_locate_args {
     const char *merge;  /* NULL: none */
     char *names[DP_LOCATE_MAX_VANTAGES];
     const char *paths[DP_LOCATE_MAX_VANTAGES];
+    struct dp_known_capture known[DP_LOCATE_MAX_VANTAGES]; /* all zero: nothing but the file */
     size_t count;
 };
 

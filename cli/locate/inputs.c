@@ -29,6 +29,7 @@
 
 struct input {
     const char *name;
+    struct dp_known_capture known;
     const char *path;
     struct dp_capfile *file;
     struct dp_digester *digester;
@@ -79,6 +80,7 @@ int dp_inputs_open(const struct dp_locate_args *args, struct dp_inputs **ret_inp
     for (size_t i = 0; code == DP_OK && i < args->count; i++) {
         inputs->list[i].name = args->names[i];
         inputs->list[i].path = args->paths[i];
+        inputs->list[i].known = args->known[i];
         code = open_input(&inputs->list[i], key, diag);
     }
     if (code != DP_OK) {
@@ -213,17 +215,20 @@ static void finish_input(struct dp_locate *locate, struct input *input, uint32_t
      * long it did. */
     if (input->begun)
         dp_locate_alive(locate, vantage, input->first_ns, input->last_ns);
-    if (stats->has_start && stats->has_end &&
-        stats->end_ns - stats->start_ns > 2 * (int64_t)WINDOW_MARGIN_NS) {
-        int64_t claimed_start = stats->start_ns + WINDOW_MARGIN_NS;
-        int64_t claimed_end = stats->end_ns - WINDOW_MARGIN_NS;
+    int64_t margin = stats->exact_times ? 0 : WINDOW_MARGIN_NS;
+    if (input->known.known) {
+        dp_locate_window(locate, vantage, input->known.start_ns, input->known.end_ns);
+        dp_locate_capture_dropped(locate, vantage, input->known.dropped);
+    } else if (stats->has_start && stats->has_end && stats->end_ns - stats->start_ns > 2 * margin) {
+        int64_t claimed_start = stats->start_ns + margin;
+        int64_t claimed_end = stats->end_ns - margin;
         if (input->begun && input->first_ns < claimed_start)
             claimed_start = input->first_ns;
         if (input->begun && input->last_ns > claimed_end)
             claimed_end = input->last_ns;
         dp_locate_window(locate, vantage, claimed_start, claimed_end);
     }
-    if (stats->has_dropped)
+    if (stats->has_dropped && !input->known.known)
         dp_locate_capture_dropped(locate, vantage, stats->dropped);
     char text[400];
     if (stats->cut_short) {

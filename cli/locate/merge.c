@@ -20,7 +20,6 @@ struct outlet {
     int link_type;
     uint32_t number;
     uint64_t packets;
-    int64_t first_ns, last_ns;
 };
 
 struct merge {
@@ -134,9 +133,7 @@ static int write_packet(struct merge *merge, uint32_t input, const struct dp_mer
     int code = find_outlet(merge, input, packet->link_type, &outlet);
     if (code != DP_OK)
         return code;
-    if (outlet->packets++ == 0)
-        outlet->first_ns = packet->corrected_ns;
-    outlet->last_ns = packet->corrected_ns;
+    outlet->packets++;
     char text[512];
     const char *comment = comment_of(merge, input, packet, text, sizeof text);
     return dp_capwriter_packet(merge->writer, outlet->number, packet->corrected_ns, packet->data,
@@ -183,6 +180,21 @@ static int write_all(struct merge *merge, struct dp_diag *diag)
     }
 }
 
+/* When the input captured, by the reference clock; start after end where nobody knows. */
+static void capture_times(const struct dp_merge_input *input, const struct dp_capfile_stats *stats,
+                          int64_t *ret_start, int64_t *ret_end)
+{
+    *ret_start = 1;
+    *ret_end = 0;
+    if (input->has_window) {
+        *ret_start = dp_merge_corrected(input, input->start_ns);
+        *ret_end = dp_merge_corrected(input, input->end_ns);
+    } else if (stats->has_start && stats->has_end && stats->exact_times) {
+        *ret_start = dp_merge_corrected(input, stats->start_ns);
+        *ret_end = dp_merge_corrected(input, stats->end_ns);
+    }
+}
+
 static int write_stats(struct merge *merge)
 {
     for (size_t i = 0; i < merge->outlet_count; i++) {
@@ -192,8 +204,10 @@ static int write_stats(struct merge *merge)
          */
         bool first = outlet->number == outlet->input;
         uint64_t dropped = first && stats->has_dropped ? stats->dropped : DP_CAPWRITER_UNKNOWN;
-        int code = dp_capwriter_stats(merge->writer, outlet->number, outlet->first_ns, outlet->last_ns,
-                                      outlet->packets, dropped);
+        int64_t start_ns, end_ns;
+        capture_times(&merge->inputs[outlet->input], stats, &start_ns, &end_ns);
+        int code =
+            dp_capwriter_stats(merge->writer, outlet->number, start_ns, end_ns, outlet->packets, dropped);
         if (code != DP_OK)
             return code;
     }

@@ -2,6 +2,7 @@
 #ifndef DROPPOINT_CLI_LOCATE_MERGE_H
 #define DROPPOINT_CLI_LOCATE_MERGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,8 @@ struct dp_merge_input {
     int64_t offset_ns;
     double skew_ppm;
     int64_t reference_ns;
+    bool has_window; /* from when to when it captured, by its own clock */
+    int64_t start_ns, end_ns;
 };
 
 /* A packet that gets a comment, because it was lost between `from` and `to`. */

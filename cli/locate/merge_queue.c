@@ -46,7 +46,7 @@ void dp_merge_queue_free(struct dp_merge_queue *queue)
 }
 
 /* The offset is small against the time, so that skew times own time and skew times true time are the same. */
-static int64_t corrected(const struct dp_merge_input *input, int64_t ts_ns)
+int64_t dp_merge_corrected(const struct dp_merge_input *input, int64_t ts_ns)
 {
     __int128 time = (__int128)ts_ns - input->offset_ns;
     double since = (double)(time - input->reference_ns);
@@ -70,7 +70,7 @@ static int keep(struct dp_merge_queue *queue, const struct dp_capfile_packet *fr
     packet->wire_len = from->wire_len;
     packet->link_type = from->link_type;
     packet->ts_ns = from->ts_ns;
-    packet->corrected_ns = corrected(&queue->input, from->ts_ns);
+    packet->corrected_ns = dp_merge_corrected(&queue->input, from->ts_ns);
     size_t at = queue->waiting++;
     while (at > 0 && queue->order[at - 1]->corrected_ns > packet->corrected_ns) {
         queue->order[at] = queue->order[at - 1];

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/locate/merge.h"
 #include "cli/locate/run.h"
@@ -23,6 +24,43 @@ static void clock_of_document(const json_t *document, const char *name, struct d
     }
 }
 
+/* "2026-01-02T03:04:05.678901Z" as nanoseconds since the epoch; false where it is something else. */
+static bool read_time(const json_t *value, int64_t *ret_ns)
+{
+    const char *text = json_string_value(value);
+    struct tm tm = {0};
+    long micros = 0;
+    char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+    if (!rest)
+        return false;
+    if (*rest == '.')
+        micros = strtol(rest + 1, &rest, 10);
+    if (strcmp(rest, "Z") != 0 || micros < 0 || micros > 999999)
+        return false;
+    *ret_ns = ((int64_t)timegm(&tm) * 1000000 + micros) * 1000;
+    return true;
+}
+
+/* From when to when each vantage point captured, as the document says. */
+static void windows_of_document(const json_t *document, struct dp_locate_args *args)
+{
+    size_t i;
+    json_t *vantage;
+    json_array_foreach(json_object_get(json_object_get(document, "capture"), "vantages"), i, vantage)
+    {
+        const char *name = json_string_value(json_object_get(vantage, "name"));
+        for (size_t k = 0; name && k < args->count; k++) {
+            struct dp_known_capture *known = &args->known[k];
+            if (strcmp(args->names[k], name) != 0 ||
+                !read_time(json_object_get(vantage, "started_at"), &known->start_ns) ||
+                !read_time(json_object_get(vantage, "ended_at"), &known->end_ns))
+                continue;
+            known->known = known->end_ns > known->start_ns;
+            known->dropped = (uint64_t)json_integer_value(json_object_get(vantage, "kernel_dropped"));
+        }
+    }
+}
+
 static int write_merged(const struct dp_locate_args *args, const json_t *document,
                         const struct dp_report *report, int64_t reference_ns, const char *out,
                         struct dp_diag *diag)
@@ -36,7 +74,10 @@ static int write_merged(const struct dp_locate_args *args, const json_t *documen
                                             .path = args->paths[i],
                                             .offset_ns = vantage->clock_offset_ns,
                                             .skew_ppm = vantage->clock_skew_ppm,
-                                            .reference_ns = reference_ns};
+                                            .reference_ns = reference_ns,
+                                            .has_window = args->known[i].known,
+                                            .start_ns = args->known[i].start_ns,
+                                            .end_ns = args->known[i].end_ns};
         if (vantage->clock_error_ns < 0)
             clock_of_document(document, args->names[i], &inputs[i]);
     }
@@ -59,6 +100,7 @@ int dp_export_merge(const struct dp_export_files *files, const json_t *document,
             args.names[args.count] = files->files[i].vantage;
             args.paths[args.count++] = files->files[i].path;
         }
+    windows_of_document(document, &args);
     /* As `droppoint locate --merge` does: the packets themselves tell which were lost, and the clocks. */
     int code = dp_locate_run(&args, &report, &reference_ns, diag);
     if (code == DP_OK)

@@ -34,6 +34,7 @@ struct dp_capfile_stats {
                               before */
     bool has_dropped;      /* whether the file says how many were dropped */
     uint64_t dropped; /* ifdrop + osdrop over all interfaces; without statistics the sum of dropped_before */
+    bool exact_times; /* droppoint wrote the file: its start and end are the capture's own, to the packet */
     bool has_start, has_end;  /* not where the packets contradict them */
     int64_t start_ns, end_ns; /* isb_starttime, isb_endtime */
     bool cut_short; /* the file ends inside its last record; what came before is good. dp_capfile_cut_text
@@ -89,9 +90,11 @@ int dp_capwriter_packet(struct dp_capwriter *writer, uint32_t interface, int64_t
 
 /* Writes an interface's statistics (start, end, received, dropped; DP_CAPWRITER_UNKNOWN leaves the last out).
  */
-#define DP_CAPWRITER_UNKNOWN UINT64_MAX
-int dp_capwriter_stats(struct dp_capwriter *writer, uint32_t interface, int64_t start_ns, int64_t end_ns,
-                       uint64_t received, uint64_t dropped) DP_MUST_CHECK;
+#define DP_CAPWRITER_UNKNOWN UINT64_M start_ns > end_ns : the times
+*are not known and
+    left out.* /
+        int dp_capwriter_stats(struct dp_capwriter * writer, uint32_t interface, int64_t start_ns,
+                               int64_t end_ns, uint64_t received, uint64_t dropped) DP_MUST_CHECK;
 
 uint64_t dp_capwriter_size(const struct dp_capwriter *writer); /* bytes written so far */
 int dp_capwriter_flush(struct dp_capwriter *writer) DP_MUST_CHECK;

@@ -18,6 +18,7 @@
 #define MAX_INTERFACES 65536U
 
 #define OPTION_END 0
+#define OPTION_SHB_USERAPPL 4
 #define OPTION_IF_NAME 2
 #define OPTION_IF_TSRESOL 9
 #define OPTION_IF_TSOFFSET 14
@@ -127,7 +128,15 @@ static int begin_section(struct dp_capfile *file, const struct block *block, str
         return dp_fail(diag, DP_ERR_UNSUPPORTED, "%s: is pcapng of version %u.%u; only version 1 is known.",
                        file->source->name, major, minor);
     file->interface_count = 0;
-    return DP_OK;
+    file->stats.exact_times = false;
+    struct option option;
+    int code = DP_OK;
+    const uint8_t *at = block->at + 24;
+    while (next_option(file, block, &at, block->at + block->len - 4, &option, &code, diag))
+        if (option.code == OPTION_SHB_USERAPPL && option.len >= 9 &&
+            memcmp(option.value, "droppoint", 9) == 0)
+            file->stats.exact_times = true;
+    return code;
 }
 
 static int interface_options(struct dp_capfile *file, const struct block *block,

@@ -72,14 +72,19 @@ static size_t option_size(size_t len)
 
 static int put_section(struct dp_capwriter *writer)
 {
+    static const char program[] = "droppoint " DROPPOINT_VERSION;
+    uint32_t size = (uint32_t)(28 + option_size(sizeof program - 1) + 4);
     struct {
         uint32_t type, len, magic;
         uint16_t major, minor;
         uint32_t section[2];
-        uint32_t trailing;
-    } block = {0x0a0d0d0a, 28, 0x1a2b3c4d, 1, 0, {UINT32_MAX, UINT32_MAX}, 28};
-    _Static_assert(sizeof block == 28, "no padding");
-    return put(writer, &block, sizeof block);
+    } head = {0x0a0d0d0a, size, 0x1a2b3c4d, 1, 0, {UINT32_MAX, UINT32_MAX}};
+    uint32_t tail[2] = {0, size}; /* end of options, trailing length */
+    _Static_assert(sizeof head == 24, "no padding");
+    int code = put(writer, &head, sizeof head);
+    if (code == DP_OK)
+        code = put_option(writer, 4, program, sizeof program - 1);
+    return code == DP_OK ? put(writer, tail, sizeof tail) : code;
 }
 
 int dp_capwriter_open(const char *path, struct dp_capwriter **ret_writer, struct dp_diag *diag)
@@ -184,13 +189,16 @@ int dp_capwriter_stats(struct dp_capwriter *writer, uint32_t interface, int64_t 
     if (interface >= writer->interface_count)
         return DP_ERR_RANGE;
     bool has_dropped = dropped != DP_CAPWRITER_UNKNOWN;
-    uint32_t size = 20 + (has_dropped ? 4 : 3) * 12 + 4 + 4;
-    uint32_t head[5] = {5, size, interface, (uint32_t)((uint64_t)end_ns >> 32), (uint32_t)(uint64_t)end_ns};
+    bool has_times = start_ns <= end_ns;
+    int64_t stamp_ns = has_times ? end_ns : 0;
+    uint32_t size = 20 + (1U + (has_dropped ? 1 : 0) + (has_times ? 2 : 0)) * 12 + 4 + 4;
+    uint32_t head[5] = {5, size, interface, (uint32_t)((uint64_t)stamp_ns >> 32),
+                        (uint32_t)(uint64_t)stamp_ns};
     uint32_t tail[2] = {0, size}; /* end of options, trailing length */
     int code = put(writer, head, sizeof head);
-    if (code == DP_OK)
+    if (code == DP_OK && has_times)
         code = put_time(writer, 2, start_ns);
-    if (code == DP_OK)
+    if (code == DP_OK && has_times)
         code = put_time(writer, 3, end_ns);
     if (code == DP_OK)
         code = put_number(writer, 4, received);
