@@ -139,12 +139,6 @@ static void on_document(void *context, int code, const char *text)
 
 static void show_capture(struct dp_run *run, struct dp_peer *peer, uint64_t request, const char *id)
 {
-    const struct run_capture *capture = run_capture_find(run, id);
-    if (capture != NULL && capture->phase != PHASE_OVER) {
-        run_result(run, peer, request, DP_ERR_UNAVAILABLE,
-                   "Capture %s is still under way; its verdict follows. Ask again in a moment.", id);
-        return;
-    }
     struct run_asker *asker = run_asker_new(run, peer, request);
     if (asker == NULL)
         return;

@@ -84,6 +84,19 @@ struct late_open {
     Droppoint__StreamKind kind;
 };
 
+/* Whether the stream is wholly stored already: only its last acknowledgement got lost. */
+static const struct dp_store_stream *settled(const struct late_open *late,
+                                             const struct dp_store_capture *capture)
+{
+    for (size_t i = 0; i < capture->stream_count; i++) {
+        const struct dp_store_stream *s = &capture->streams[i];
+        if (s->key.epoch == late->epoch && s->key.stream == late->stream &&
+            strcmp(s->agent_key, late->agent_key) == 0 && s->has_closed && s->last >= s->closed)
+            return s;
+    }
+    return NULL;
+}
+
 static void on_late_loaded(void *context, int code, const char *text, const struct dp_store_capture *captures,
                            size_t count)
 {
@@ -93,6 +106,13 @@ static void on_late_loaded(void *context, int code, const char *text, const stru
     (void)text;
     if (agent != NULL && code == DP_OK) {
         struct run_capture *capture = run_capture_find(run, late->capture_id);
+        const struct dp_store_stream *over =
+            count == 1 && capture == NULL ? settled(late, &captures[0]) : NULL;
+        if (over != NULL && strcmp(captures[0].state, "done") == 0) {
+            run_stream_settled(run, agent, late->epoch, late->stream, over->last);
+            free(late);
+            return;
+        }
         /* A failed capture wants no data; one that is done takes late data in and draws its verdict anew. */
         if (capture == NULL && count == 1 && strcmp(captures[0].state, "failed") != 0)
             capture = rebuild(run, &captures[0],

@@ -231,6 +231,9 @@ void run_stream_open(struct dp_run *run, struct run_agent *agent, const Droppoin
 void run_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamData *data);
 void run_stream_close(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamClose *close);
 void run_stream_unwanted(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t stream);
+/* For a stream of a capture that is over: everything up to `last` is stored, and that is all of it. */
+void run_stream_settled(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t number,
+                        uint64_t last);
 struct run_stream *run_stream_add(struct run_capture *capture, struct run_vantage *vantage,
                                   struct run_agent *agent, uint64_t epoch, uint64_t number);
 void run_stream_free(struct run_stream *stream);

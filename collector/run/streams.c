@@ -53,6 +53,24 @@ void run_stream_unwanted(struct dp_run *run, struct run_agent *agent, uint64_t e
     run_send(run, agent->peer, 0, &envelope);
 }
 
+void run_stream_settled(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t number,
+                        uint64_t last)
+{
+    Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
+    Droppoint__StreamResume resume = DROPPOINT__STREAM_RESUME__INIT;
+    Droppoint__StreamAck ack = DROPPOINT__STREAM_ACK__INIT;
+    resume.epoch = ack.epoch = epoch;
+    resume.stream = ack.stream = number;
+    resume.next = last + 1;
+    ack.number = last;
+    envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_RESUME;
+    envelope.stream_resume = &resume;
+    run_send(run, agent->peer, 0, &envelope);
+    envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_ACK;
+    envelope.stream_ack = &ack;
+    run_send(run, agent->peer, 0, &envelope);
+}
+
 static void give_credit(struct dp_run *run, struct run_agent *agent, uint64_t bytes)
 {
     Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
