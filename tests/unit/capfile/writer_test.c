@@ -126,6 +126,28 @@ static void test_many_packets(void **state)
     dp_capfile_close(file);
 }
 
+static void test_unknown_times_are_left_out(void **state)
+{
+    (void)state;
+    struct dp_capwriter *writer = NULL;
+    struct dp_capfile *file = NULL;
+    struct dp_capfile_packet packet;
+    uint32_t interface;
+    assert_int_equal(dp_capwriter_open(path, &writer, NULL), DP_OK);
+    assert_int_equal(dp_capwriter_interface(writer, "mx1/eth0", 1, 0, &interface), DP_OK);
+    assert_int_equal(
+        dp_capwriter_packet(writer, 0, 1700000000123456789, (const uint8_t *)"abcde", 5, 5, NULL), DP_OK);
+    assert_int_equal(dp_capwriter_stats(writer, 0, 1, 0, 1, 3), DP_OK);
+    assert_int_equal(dp_capwriter_close(writer, NULL), DP_OK);
+    assert_int_equal(dp_capfile_open(path, &file, NULL), DP_OK);
+    assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_OK);
+    assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_ERR_END);
+    assert_false(dp_capfile_stats(file)->has_start);
+    assert_false(dp_capfile_stats(file)->has_end);
+    assert_int_equal(dp_capfile_stats(file)->dropped, 3);
+    dp_capfile_close(file);
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -153,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_what_is_written_reads_back),
         cmocka_unit_test(test_comment_option_bytes),
         cmocka_unit_test(test_many_packets),
+        cmocka_unit_test(test_unknown_times_are_left_out),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, start_group, end_group);
