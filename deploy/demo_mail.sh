@@ -160,7 +160,11 @@ demo_queue() {
         -S "invoice, $1 bytes" 127.0.0.1:25 || lab_die "mx1 does not take mail"
 }
 
+# Between hold and release what comes in is deferred, and stays so until demo_mail_go. The queue manager that gets the
+# flush must not be one that a reload is about to replace; so the release comes well before.
 demo_mail_hold() { lab_in mx1 sh -c 'postconf defer_transports=smtp && postfix reload' >/dev/null 2>&1; }
-demo_mail_go() { lab_in mx1 sh -c 'postconf defer_transports= && postfix reload && postqueue -f' >/dev/null 2>&1; }
+demo_mail_release() { lab_in mx1 sh -c 'postconf defer_transports= && postfix reload' >/dev/null 2>&1; }
+demo_mail_go() { lab_in mx1 postqueue -f; }
+demo_all_deferred() { [ "$(find "$DEMO/mx1/queue/deferred" -type f | wc -l)" = "$1" ]; }
 demo_queued() { find "$DEMO/mx1/queue/active" "$DEMO/mx1/queue/deferred" "$DEMO/mx1/queue/incoming" -type f | wc -l; }
 demo_arrived() { find "$DEMO/remote/inbox/new" -type f 2>/dev/null | wc -l; }
