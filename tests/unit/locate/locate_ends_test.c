@@ -236,6 +236,23 @@ static void test_refused_by_the_far_end(void **state)
     dp_report_free(r);
 }
 
+static void test_refused_by_a_middlebox_is_a_reset(void **state)
+{
+    struct sim *sim = *state;
+    int64_t t;
+    uint32_t before = sim_session(sim, &t), flow = sim_tcp(sim);
+    sim_send(sim, flow, (struct sim_packet){.t = t, .flags = DP_TCP_SYN, .absorbed_at = SIM_AT(1)});
+    sim_send(sim, flow,
+             (struct sim_packet){
+                 .half = 1, .t = t + SIM_MS, .flags = DP_TCP_RST | DP_TCP_ACK, .appears_at = SIM_AT(1)});
+    sim_session_end(sim, before, t);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    assert_int_equal(r->verdict, DP_CODE_RESET);
+    assert_int_equal(r->findings[0].from, 1);
+    assert_int_equal(r->findings[0].direction, DP_REVERSE);
+    dp_report_free(r);
+}
+
 /* ---- rejections, stalls, rewriting ---- */
 
 static void test_smtp_refusal_is_rejected(void **state)
@@ -399,6 +416,7 @@ int main(void)
         SIM_TEST(test_raised_mss_is_a_rewrite),
         SIM_TEST(test_lowered_mss_is_as_it_should_be),
         SIM_TEST(test_removed_sack_permitted_is_a_rewrite),
+        SIM_TEST(test_refused_by_a_middlebox_is_a_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

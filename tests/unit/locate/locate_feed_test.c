@@ -114,6 +114,22 @@ static void test_long_run_with_clocks_off_by_seconds(void **state)
     sim_long_run(*state, 5 * SIM_S, -4 * SIM_S, (struct sim_feed){.batch = 100, .by_time = true});
 }
 
+static void test_long_run_with_clocks_off_by_more_than_it_lasts(void **state)
+{
+    sim_long_run(*state, 3600 * SIM_S, -3600 * SIM_S, (struct sim_feed){.batch = 1000, .by_time = true});
+}
+
+static void test_long_run_settled_often(void **state)
+{
+    sim_long_run(*state, 5 * SIM_S, -4 * SIM_S,
+                 (struct sim_feed){.batch = 300, .by_time = true, .settle = true, .advance = true});
+}
+
+static void test_long_run_as_files(void **state)
+{
+    sim_long_run(*state, -2 * SIM_S, 2 * SIM_S, SIM_FILES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +142,9 @@ int main(void)
         SIM_TEST(test_with_clocks_that_disagree),
         SIM_TEST(test_long_run_by_time),
         SIM_TEST(test_long_run_with_clocks_off_by_seconds),
+        SIM_TEST(test_long_run_with_clocks_off_by_more_than_it_lasts),
+        SIM_TEST(test_long_run_settled_often),
+        SIM_TEST(test_long_run_as_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -385,6 +385,24 @@ static void test_sequence_numbers_wrap_around(void **state)
     dp_report_free(r);
 }
 
+/* Datagrams of the same content at the same microsecond: each is a packet, and each is listed. */
+static void test_equal_packets_with_equal_stamps(void **state)
+{
+    struct sim *sim = *state;
+    uint32_t flow = sim_flow(sim, (struct sim_flow){.proto = 17, .server_port = 53});
+    for (uint32_t i = 0; i < 100; i++)
+        sim_send(sim, flow, (struct sim_packet){.t = i * 10 * SIM_MS, .seq = 1 + i * 100, .len = 50});
+    for (int i = 0; i < 3; i++)
+        sim_send(sim, flow,
+                 (struct sim_packet){.t = 500 * SIM_MS + SIM_MS, .seq = 1, .len = 50, .lost_in = SIM_IN(0)});
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_loss_at(sim, r, 0, DP_FORWARD);
+    assert_int_equal(r->findings[0].packet_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(r->findings[0].packets[i].lost_bytes, 50);
+    dp_report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +426,7 @@ int main(void)
         SIM_TEST(test_reordered_packets_are_not_lost),
         SIM_TEST(test_udp_datagrams_lost),
         SIM_TEST(test_sequence_numbers_wrap_around),
+        SIM_TEST(test_equal_packets_with_equal_stamps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

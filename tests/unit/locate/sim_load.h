@@ -26,7 +26,7 @@ struct sim_load {
     void *context;
 };
 
-/* Runs the load to its end. A trickle of datagrams in the reverse direction shows that all captures run on.
+/* Runs the load to its end. A trickle of data in the reverse direction shows that all captures run on.
  */
 void sim_load(struct sim *sim, const struct sim_load *load);
 
