@@ -71,11 +71,11 @@ static void test_retransmission_that_passes_again_was_lost_beyond(void **state)
 static void test_lost_beyond_the_last_of_three(void **state)
 {
     struct sim *sim = *state;
-    lose_beyond(sim, 0, 2);
+    lose_beyond(sim, 0, 3);
     struct dp_report *r = sim_run(sim, SIM_FILES);
     const struct dp_finding *f = only_finding(r, DP_CODE_LOSS);
     assert_place(f, 2, DP_POINT_BEYOND, DP_FORWARD);
-    assert_int_equal(f->lost_packets, 2);
+    assert_int_equal(f->lost_packets, 3);
     sim_assert_losses(sim, r);
     dp_report_free(r);
 }
@@ -84,7 +84,7 @@ static void test_lost_beyond_the_last_of_three(void **state)
 static void test_reverse_loss_behind_the_near_end_is_before(void **state)
 {
     struct sim *sim = *state;
-    lose_beyond(sim, 1, 2);
+    lose_beyond(sim, 1, 3);
     struct dp_report *r = sim_run(sim, SIM_FILES);
     assert_place(only_finding(r, DP_CODE_LOSS), DP_POINT_BEFORE, 0, DP_REVERSE);
     dp_report_free(r);

@@ -218,8 +218,7 @@ void sim_load(struct sim *sim, const struct sim_load *load)
         handle(&m, take(&m));
     uint32_t trickle = sim_flow(
         sim,
-        (struct sim_flow){
-            .proto = 17, .client_host = 200, .server_host = 201, .server_port = 514, .client_far = true});
+        (struct sim_flow){.client_host = 200, .server_host = 201, .server_port = 514, .client_far = true});
     uint32_t at = 1;
     for (int64_t t = 0; t < m.last + SIM_S; t += 20 * SIM_MS, at += 64)
         sim_send(sim, trickle, (struct sim_packet){.t = t, .seq = at, .len = 64});
