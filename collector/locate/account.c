@@ -343,6 +343,8 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
 
 static enum fate decide(struct dp_locate *l, const struct transmission *t, uint32_t down)
 {
+    if (t->duplicate)
+        return FATE_OUTSIDE; /* the original is what counts */
     const struct half *h = &t->flow->half[t->half];
     int64_t acked;
     if (t->flow->proto == 6 && t->start != t->end && evidence_acknowledged(l, h, t->end, INT64_MAX, &acked) &&
@@ -411,6 +413,8 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
     bool again = (o->marks & MARK_LOST) != 0;
     if (!again) {
         o->marks |= MARK_LOST;
+        if (o->marks & MARK_UNKNOWN) /* another piece of it was counted so */
+            s->unknown_packets--;
         log_loss(s, when);
         s->lost_packets++;
         c->lost++;
@@ -446,7 +450,7 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
         }
         return DP_OK;
     case FATE_UNKNOWN:
-        if (!(o->marks & MARK_UNKNOWN))
+        if (!(o->marks & (MARK_UNKNOWN | MARK_LOST)))
             s->unknown_packets++;
         o->marks |= MARK_UNKNOWN;
         return DP_OK;

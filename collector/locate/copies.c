@@ -69,6 +69,14 @@ static bool can_follow(const struct matching *m, const struct transmission *t, c
     return t->last < m->place && !t->seen[m->place] && t->t_ns[t->last] <= r->t_ns + m->tolerance;
 }
 
+/* The original goes before its duplicate, then the later before the earlier. */
+static bool better(const struct transmission *t, const struct transmission *best)
+{
+    if (t->duplicate != best->duplicate)
+        return best->duplicate;
+    return t->t_ns[t->last] >= best->t_ns[best->last];
+}
+
 /* Each cover takes the latest transmission that set out before it came, the last cover first: where as many
  * came as set out, that keeps their order, and where fewer came, it is the earlier copies that were lost. */
 static void match_like(struct matching *m, enum likeness wanted)
@@ -79,7 +87,7 @@ static void match_like(struct matching *m, enum likeness wanted)
         for (size_t k = 0; k < m->open_count && !m->used[i]; k++) {
             struct transmission *t = &open[k];
             if (can_follow(m, t, m->at[i]) && likeness(t->seen[t->last], m->at[i]->o) == wanted &&
-                (!best || t->t_ns[t->last] >= best->t_ns[best->last]))
+                (!best || better(t, best)))
                 best = t;
         }
         if (best) {
@@ -89,27 +97,40 @@ static void match_like(struct matching *m, enum likeness wanted)
     }
 }
 
-/* What nobody upstream saw: a packet sent out twice, or one that the upstream points missed. */
+/* Whether a sighting that nobody upstream had is a second one of the same packet: sent out twice by a host,
+ * or captured twice (a bridge and its port). Only the IP ID proves it where no upstream point tells that it
+ * was sent once. */
+static bool is_duplicate(const struct matching *m, const struct reference *r, size_t open_count)
+{
+    for (size_t k = 0; k < open_count; k++) {
+        const struct transmission *t = &m->w->l->open[k];
+        const struct observation *twin = t->seen[m->place];
+        if (!twin)
+            continue;
+        enum likeness like = likeness(twin, r->o);
+        int64_t apart = r->t_ns - t->t_ns[m->place];
+        bool ids = (twin->marks & MARK_HAS_IP_ID) && (r->o->marks & MARK_HAS_IP_ID) &&
+                   twin->span == r->o->span && twin->start == r->o->start;
+        if (like == SAME && (ids || t->first != m->place))
+            return true;
+        if (like == POSSIBLE && t->first != m->place && apart > -1000000 && apart < 1000000)
+            return true;
+    }
+    return false;
+}
+
+/* What nobody upstream saw: a duplicate, or a packet that the upstream points missed. */
 static int match_rest(struct matching *m, size_t *open_count)
 {
     for (size_t i = 0; i < m->count; i++) {
         if (m->used[i])
             continue;
-        bool duplicate = false;
-        for (size_t k = 0; k < m->open_count && !duplicate; k++) {
-            const struct transmission *t = &m->w->l->open[k];
-            const struct observation *twin = t->seen[m->place];
-            if (!twin || t->first == m->place)
-                continue;
-            enum likeness like = likeness(twin, m->at[i]->o);
-            int64_t apart = m->at[i]->t_ns - t->t_ns[m->place];
-            duplicate = like == SAME || (like == POSSIBLE && apart > -1000000 && apart < 1000000);
-        }
+        bool duplicate = is_duplicate(m, m->at[i], *open_count);
         struct transmission *t = transmission_new(m->w, open_count);
         if (!t)
             return DP_ERR_NOMEM;
         t->first = m->place;
-        t->duplicate = duplicate && m->place > 0;
+        t->duplicate = duplicate;
         transmission_see(t, m->at[i]);
     }
     return DP_OK;

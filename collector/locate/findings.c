@@ -209,8 +209,8 @@ static int draw_outer(struct drawing *w, enum dp_direction d, bool beyond)
     struct dp_finding *f = o.finding;
     if (!f)
         return DP_OK;
-    /* A few retransmissions alone may as well answer a late acknowledgement. */
-    if (f->lost_packets < 3 && o.reported == 0 && o.opening == 0) {
+    /* A lone retransmission may as well answer a late acknowledgement. */
+    if (f->lost_packets < 2 && o.reported == 0 && o.opening == 0) {
         free(f->flows);
         w->report->finding_count--;
         return DP_OK;

@@ -65,7 +65,10 @@ static void lane_range(const struct work *w, const struct lane *lane, const stru
     if (w->windows == 0 || lane->count == 0)
         return;
     size_t from = shortest->count * w->window / w->windows;
-    *ret_from = lane == shortest ? from : find_start(lane, shortest->items[from].start);
+    if (w->control && w->flow->proto != 6) /* keys without order: only the place in the lane says something */
+        *ret_from = lane->count * w->window / w->windows;
+    else
+        *ret_from = lane == shortest ? from : find_start(lane, shortest->items[from].start);
     if (lane->count - *ret_from > WINDOW_SIZE)
         *ret_to = *ret_from + WINDOW_SIZE;
 }
