@@ -1,0 +1,214 @@
+/* campaign: many random cases against the locating engine. See docs/campaign.md. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/bench/campaign/campaign.h"
+
+enum { CASE_SECONDS = 60 };
+
+struct options {
+    uint64_t runs, seed;
+    bool verbose;
+    unsigned jobs;
+    const char *set, *pcap;
+};
+
+struct slot {
+    struct judgement judgement;
+    uint64_t seed;
+    int state; /* 0 not begun, 1 begun, 2 judged, 3 failed */
+};
+
+struct board {
+    atomic_uint_fast64_t next;
+    struct slot slots[];
+};
+
+static double milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void print_command(const struct sim *s, const char *folder)
+{
+    printf("droppoint locate");
+    for (uint32_t i = 0; i < s->c.points; i++)
+        printf(" %s=%s/%u.pcapng", s->c.point[i].name, folder, i);
+    printf("\n");
+}
+
+static int run_case(const struct options *o, uint64_t seed, struct judgement *ret)
+{
+    struct config c;
+    struct sim s;
+    struct dp_report *report = NULL;
+    config_draw(&c, seed);
+    if (o->set && !config_override(&c, o->set, seed))
+        return DP_ERR_USAGE;
+    double t0 = milliseconds();
+    if (!sim_run(&s, &c, o->pcap)) {
+        sim_free(&s);
+        return DP_ERR_IO;
+    }
+    double t1 = milliseconds();
+    int code = feed_engine(&s, &report);
+    double t2 = milliseconds();
+    if (code == DP_OK) {
+        judge(&s, report, ret);
+        ret->sim_ms = t1 - t0;
+        ret->engine_ms = t2 - t1;
+    }
+    if (o->pcap)
+        print_command(&s, o->pcap);
+    dp_report_free(report);
+    sim_free(&s);
+    return code;
+}
+
+static void worker(const struct options *o, struct board *board)
+{
+    uint64_t i;
+    while ((i = atomic_fetch_add(&board->next, 1)) < o->runs) {
+        struct slot *slot = &board->slots[i];
+        slot->seed = o->seed + i;
+        slot->state = 1;
+        alarm(CASE_SECONDS);
+        slot->state = run_case(o, slot->seed, &slot->judgement) == DP_OK ? 2 : 3;
+    }
+}
+
+/* Each worker is a process: a case that crashes or hangs is told, and the others go on. */
+static void run_all(const struct options *o, struct board *board)
+{
+    unsigned running = 0;
+    for (;;) {
+        while (running < o->jobs && atomic_load(&board->next) < o->runs) {
+            pid_t pid = fork();
+            if (pid == 0) {
+                worker(o, board);
+                _exit(0);
+            }
+            if (pid < 0)
+                return;
+            running++;
+        }
+        if (running == 0)
+            return;
+        wait(NULL);
+        running--;
+    }
+}
+
+static const char *remark(const struct judgement *j)
+{
+    return j->wrong_sure                                               ? "WRONG-SURE"
+           : j->false_alarm                                            ? "FALSE-ALARM"
+           : j->wrong                                                  ? "wrong"
+           : j->decidable && j->confidence < 0                         ? "undecided"
+           : j->decidable && !j->located                               ? "elsewhere"
+           : j->decidable && !j->direction_right                       ? "direction"
+           : j->pattern_judged && !j->pattern_right                    ? "pattern"
+           : j->counts_judged && !(j->packets_right && j->bytes_right) ? "counts"
+                                                                       : "ok";
+}
+
+static int sum_up(const struct options *o, const struct board *board)
+{
+    struct tally *t = tally_new();
+    uint64_t broken = 0;
+    if (!t)
+        return 2;
+    for (uint64_t i = 0; i < o->runs; i++) {
+        const struct slot *slot = &board->slots[i];
+        if (slot->state != 2) {
+            printf("seed %llu: %s\n", (unsigned long long)slot->seed,
+                   slot->state == 1 ? "CRASHED or took too long" : "the engine failed");
+            broken++;
+            continue;
+        }
+        const struct judgement *j = &slot->judgement;
+        if (o->verbose)
+            printf("%llu %s: %s\n", (unsigned long long)j->seed, remark(j), j->text);
+        tally_add(t, j);
+    }
+    int code = tally_print(stdout, t);
+    tally_free(t);
+    return broken ? 1 : code;
+}
+
+static int run_one(struct options *o)
+{
+    struct judgement j;
+    struct config c;
+    config_draw(&c, o->seed);
+    if (o->set && !config_override(&c, o->set, o->seed)) {
+        fprintf(stderr, "campaign: --set %s: not a list of KEY=NUMBER; docs/campaign.md lists the keys\n",
+                o->set);
+        return 2;
+    }
+    config_print(stdout, &c);
+    int code = run_case(o, o->seed, &j);
+    if (code) {
+        fprintf(stderr, "campaign: seed %llu: %s\n", (unsigned long long)o->seed, dp_err_sentence(code));
+        return 2;
+    }
+    printf("%llu %s%s: %s\n", (unsigned long long)j.seed, remark(&j), j.decidable ? " (decidable)" : "",
+           j.text);
+    return strcmp(remark(&j), "ok") != 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: campaign [--runs N] [--seed S] [--jobs J] [--verbose] [--set KEY=NUMBER,...]\n"
+                    "       campaign --only-seed X [--set KEY=NUMBER,...] [--write-pcap FOLDER]\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"runs", required_argument, NULL, 'n'},      {"seed", required_argument, NULL, 's'},
+        {"only-seed", required_argument, NULL, 'x'}, {"jobs", required_argument, NULL, 'j'},
+        {"set", required_argument, NULL, 'o'},       {"write-pcap", required_argument, NULL, 'w'},
+        {"verbose", no_argument, NULL, 'v'},         {0}};
+    struct options o = {.runs = 200, .seed = 1, .jobs = 1};
+    bool one = false;
+    int c;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (c == 'n')
+            o.runs = strtoull(optarg, NULL, 10);
+        else if (c == 's' || c == 'x')
+            o.seed = strtoull(optarg, NULL, 10), one = c == 'x';
+        else if (c == 'j')
+            o.jobs = (unsigned)strtoul(optarg, NULL, 10);
+        else if (c == 'o')
+            o.set = optarg;
+        else if (c == 'w')
+            o.pcap = optarg;
+        else if (c == 'v')
+            o.verbose = true;
+        else
+            return usage();
+    }
+    if (optind != argc || o.runs == 0 || o.runs > 1000000 || o.jobs == 0 || o.jobs > 64 || (o.pcap && !one))
+        return usage();
+    if (one)
+        return run_one(&o);
+    size_t size = sizeof(struct board) + o.runs * sizeof(struct slot);
+    struct board *board = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (board == MAP_FAILED)
+        return 2;
+    run_all(&o, board);
+    int code = sum_up(&o, board);
+    munmap(board, size);
+    return code;
+}
