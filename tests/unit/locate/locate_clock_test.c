@@ -35,7 +35,7 @@ static void traffic(struct sim *sim, int64_t duration)
 }
 
 /* On a path of 400 us there and back the traffic of 30 s allows no better. */
-#define SKEW_BOUND_PPM 12
+#define SKEW_BOUND_PPM 5
 
 /* What is to be subtracted at the reference's first packet: the clocks' difference then. */
 static double true_offset(const struct sim *sim, uint32_t v)

@@ -395,9 +395,29 @@ static void test_removed_sack_permitted_is_a_rewrite(void **state)
     dp_report_free(r);
 }
 
+/* Three transmissions pass the last point, 300 and 600 ms apart, and only the third is acknowledged. */
+static void test_two_copies_lost_beyond(void **state)
+{
+    struct sim *sim = *state;
+    int64_t t;
+    uint32_t flow = sim_session(sim, &t), at = sim->flows[flow].next[0];
+    for (int copy = 0; copy < 2; copy++) {
+        sim_send(sim, flow, (struct sim_packet){.t = t, .seq = at, .len = 1000});
+        sim->flows[flow].arrived[0] = at; /* not really */
+        t += (300 << copy) * SIM_MS;
+    }
+    t = sim_exchange(sim, flow, (struct sim_packet){.t = t, .seq = at, .len = 1000});
+    sim_session_end(sim, flow, t);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    assert_int_equal(r->verdict, DP_CODE_LOSS);
+    assert_int_equal(r->findings[0].to, DP_POINT_BEYOND);
+    dp_report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SIM_TEST(test_two_copies_lost_beyond),
         SIM_TEST(test_one_point_alone_sees_a_clean_session),
         SIM_TEST(test_retransmission_that_passes_again_was_lost_beyond),
         SIM_TEST(test_lost_beyond_the_last_of_three),

@@ -164,9 +164,30 @@ static void test_ten_thousand_flows(void **state)
     dp_report_free(r);
 }
 
+/* Datagrams one way only: the TTL tells which, whatever their content is. */
+static void test_datagrams_from_the_far_end(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim sim;
+        sim_begin(&sim, 3);
+        sim.random ^= seed * 0x9e3779b97f4a7c15ULL;
+        uint32_t flow =
+            sim_flow(&sim, (struct sim_flow){.proto = 17, .server_port = 514, .client_far = true});
+        for (uint32_t i = 0; i < 300; i++)
+            sim_send(&sim, flow, (struct sim_packet){.t = i * 20 * SIM_MS, .seq = 1 + i * 64, .len = 64});
+        struct dp_report *r = sim_run(&sim, SIM_FILES);
+        assert_int_equal(r->segments[0].side[DP_REVERSE].packets, 300);
+        assert_int_equal(r->segments[0].side[DP_FORWARD].packets, 0);
+        dp_report_free(r);
+        sim_end(&sim);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SIM_TEST(test_datagrams_from_the_far_end),
         SIM_TEST(test_connection_from_the_far_end),
         SIM_TEST(test_connection_from_the_far_end_over_bridges),
         SIM_TEST(test_bridges_and_clocks_that_disagree),
