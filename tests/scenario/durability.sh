@@ -4,6 +4,7 @@
 set -u
 bin=${DROPPOINT_BIN:?}
 [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
+# shellcheck disable=SC2012
 psql=$(ls /usr/lib/postgresql/*/bin/psql 2>/dev/null | sort -V | tail -1)
 [ -n "$psql" ] || { echo "PostgreSQL is not installed"; exit 77; }
 
@@ -118,7 +119,8 @@ for name in a1 a2; do wait_for 20 connected $name || die "$name does not connect
 live path set both a1/lo a2/lo >/dev/null || die "no path"
 
 # Traffic all along: small datagrams, about four thousand a second.
-inside python3 - <<'END' &
+# Not by `inside`: a function in the background would be a shell of its own, and outlive its kill.
+ip netns exec "$ns" python3 - >/dev/null 2>&1 <<'END' &
 import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
