@@ -336,8 +336,9 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
         return true;
     uint32_t v = vantage_at(l, direction_of(t), t->last);
     int64_t flow_went_on = to_reference(l, v, h->data[v].last_ns);
-    int64_t watched =
-        to_reference(l, v, l->vantages[v].has_window ? l->vantages[v].end_ns : l->vantages[v].last_ns);
+    const struct vantage *at = &l->vantages[v];
+    bool over = at->has_window && at->end_ns < DP_LOCATE_STILL_RUNNING;
+    int64_t watched = to_reference(l, v, over ? at->end_ns : at->last_ns);
     return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
 }
 

@@ -34,6 +34,8 @@ int dp_locate_feed(struct dp_locate *locate, uint32_t vantage, const struct dp_b
 
 /* Says from when to when a vantage point captured, by its own clock, where that is known for sure (live
  * captures, pcapng statistics). Without it, silence at the end of a capture may mean that it was over. */
+/* end_ns DP_LOCATE_STILL_RUNNING: the capture goes on; say again when it ended. */
+#define DP_LOCATE_STILL_RUNNING (INT64_MAX / 2)
 void dp_locate_window(struct dp_locate *locate, uint32_t vantage, int64_t start_ns, int64_t end_ns);
 
 /* Says that a vantage point certainly captured at these moments: packets that are not fed (filtered out, not

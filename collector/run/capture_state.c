@@ -85,7 +85,11 @@ void run_capture_state(struct dp_run *run, struct run_agent *agent, const Droppo
     take_counts(vantage, state);
     if (!state->running)
         end_vantage(capture, vantage, state->reason, state->error_text);
-    else if (first)
+    if (state->running && first && capture->engine != NULL && vantage->engine >= 0 &&
+        state->started_ns != 0 &&
+        dp_engine_started(capture->engine, (uint32_t)vantage->engine, state->started_ns) != DP_OK)
+        run_capture_problem(capture, "%s: %s", vantage->row.vantage, dp_err_sentence(DP_ERR_NOMEM));
+    if (state->running && first)
         run_vantage_save(capture, vantage); /* a restarted collector knows from when on it captured */
     run_capture_check_end(capture);
 }

@@ -8,15 +8,17 @@
 
 #include "collector/report/report_out.h"
 
+#define SETTLE_NS 400000000U
+
 struct task {
     struct task *next;
-    enum { TASK_FEED, TASK_HINT, TASK_FINISH } kind;
+    enum { TASK_FEED, TASK_HINT, TASK_WINDOW, TASK_FINISH } kind;
     uint32_t vantage;
     const uint8_t *bytes;
     size_t len;
     void *tag;
     uint8_t *copy; /* the task's own bytes, or NULL */
-    int64_t offset_ns, error_ns;
+    int64_t offset_ns, error_ns, start_ns;
     struct dp_engine_end ends[]; /* of a finish */
 };
 
@@ -30,6 +32,7 @@ struct dp_engine {
     /* the thread's own */
     struct dp_locate *locate;
     struct dp_batch batch;
+    uint64_t settled_ns; /* when the engine last settled what was complete, uv_hrtime */
     int64_t first_ns[DP_LOCATE_MAX_VANTAGES], last_ns[DP_LOCATE_MAX_VANTAGES]; /* first 0: no packet yet */
 
     uv_thread_t thread;
@@ -115,6 +118,13 @@ static void feed(struct dp_engine *engine, const struct task *task)
         feed_gap(engine, task->vantage, engine->last_ns[task->vantage],
                  engine->last_ns[task->vantage] + 1000000000, 0);
     }
+    uint64_t now_ns = uv_hrtime();
+    if (code == DP_OK && now_ns - engine->settled_ns > SETTLE_NS) { /* for the live line */
+        engine->settled_ns = now_ns;
+        code = dp_locate_settle(engine->locate);
+        if (code != DP_OK)
+            note_bad(engine, task->vantage, dp_err_sentence(code));
+    }
     struct dp_locate_progress progress = {{0}, 0, 0};
     dp_locate_progress(engine->locate, &progress);
     uv_mutex_lock(&engine->mutex);
@@ -173,6 +183,8 @@ static void work(struct dp_engine *engine, struct task *task)
         feed(engine, task);
     else if (task->kind == TASK_HINT)
         dp_locate_clock_hint(engine->locate, task->vantage, task->offset_ns, task->error_ns);
+    else if (task->kind == TASK_WINDOW)
+        dp_locate_window(engine->locate, task->vantage, task->start_ns, DP_LOCATE_STILL_RUNNING);
     else
         finish(engine, task);
 }
@@ -270,6 +282,14 @@ int dp_engine_clock_hint(struct dp_engine *engine, uint32_t vantage, int64_t off
     if (task != NULL)
         *task = (struct task){
             .kind = TASK_HINT, .vantage = vantage, .offset_ns = offset_ns, .error_ns = error_ns};
+    return add(engine, task);
+}
+
+int dp_engine_started(struct dp_engine *engine, uint32_t vantage, int64_t start_ns)
+{
+    struct task *task = calloc(1, sizeof *task);
+    if (task != NULL)
+        *task = (struct task){.kind = TASK_WINDOW, .vantage = vantage, .start_ns = start_ns};
     return add(engine, task);
 }
 

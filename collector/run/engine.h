@@ -46,6 +46,9 @@ int dp_engine_feed(struct dp_engine *engine, uint32_t vantage, const uint8_t *by
 /* The same with a copy of its own; eaten() is not called. */
 int dp_engine_feed_copy(struct dp_engine *engine, uint32_t vantage, const uint8_t *bytes,
                         size_t len) DP_MUST_CHECK;
+/* The vantage point captures since start_ns (its clock) and goes on; dp_engine_finish says until when.
+ * DP_ERR_NOMEM. */
+int dp_engine_started(struct dp_engine *engine, uint32_t vantage, int64_t start_ns) DP_MUST_CHECK;
 int dp_engine_clock_hint(struct dp_engine *engine, uint32_t vantage, int64_t offset_ns,
                          int64_t error_ns) DP_MUST_CHECK;
 /* ends: one for each vantage point; copied. verdict() follows. Once. */

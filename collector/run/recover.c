@@ -205,6 +205,15 @@ static void conclude(struct run_capture *capture)
         run_capture_fail(capture, code, "%s", dp_reason(&diag, code));
         return;
     }
+    for (size_t i = 0; i < capture->vantage_count && code == DP_OK; i++) {
+        const struct run_vantage *vantage = &capture->vantages[i];
+        if (vantage->engine >= 0 && !vantage->lost && vantage->row.started_ns != 0)
+            code = dp_engine_started(capture->engine, (uint32_t)vantage->engine, vantage->row.started_ns);
+    }
+    if (code != DP_OK) {
+        run_capture_fail(capture, code, "%s", dp_err_sentence(code));
+        return;
+    }
     run_capture_set_phase(capture, PHASE_READING);
     read_page(capture, NULL);
 }
