@@ -201,6 +201,9 @@ static char *dump(struct run_capture *capture, json_t *document)
             json_array_remove(flows, i);
     run_capture_problem(capture, "There were %zu flows; only the %zu that a finding is about are listed.",
                         before, json_array_size(flows));
+    /* The document holds a copy of the problems, made before this one. */
+    if (json_object_set(json_object_get(document, "capture"), "problems", capture->problems) != 0)
+        return NULL;
     return json_dumps(document, DP_REPORT_JSON_FLAGS);
 }
 
