@@ -79,8 +79,8 @@ struct config {
     struct point_config point[MAX_POINTS];
     bool end_offload[2]; /* near, far: TSO and GRO in the end's own host */
     uint32_t flows;
-    uint64_t bytes; /* in all, about */
-    int64_t duration_ns;
+    uint64_t bytes;               /* in all, about */
+    int64_t duration_ns, tail_ns; /* the captures end where the tail does */
     double udp_share, smtp_share, reverse_share, far_client_share;
     bool ipv6;
     int ip_id_mode; /* 0 increments, 1 zero, 2 random */
@@ -192,7 +192,7 @@ enum { MAX_MESSAGES = 64, MAX_TEXTS = 24 };
 struct flow_sim {
     bool udp, client_far, established;
     uint16_t client_port, server_port;
-    uint8_t client_addr[2], server_addr[2]; /* last bytes */
+    uint8_t client_addr, server_addr; /* last bytes */
     uint32_t isn[2], mss;
     uint16_t ip_id[2];
     uint32_t ts_base[2];
@@ -319,6 +319,7 @@ void tcp_timeout(struct sim *s, uint32_t flow, int side);
 void tcp_probe(struct sim *s, uint32_t flow, int side);
 void tcp_send_control(struct sim *s, uint32_t flow, int side, uint16_t flags, uint64_t seq);
 void tcp_arm(struct sim *s, uint32_t flow, int side);
+void tcp_arm_probe(struct sim *s, uint32_t flow, int side);
 void tcp_receive(struct sim *s, uint32_t flow, int side, const struct packet *p);
 void tcp_ack_due(struct sim *s, uint32_t flow, int side);
 uint64_t tcp_window(const struct end *e);

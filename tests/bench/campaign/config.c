@@ -66,6 +66,7 @@ static void draw_capture(struct config *c, struct rng *r)
          early = rng_chance(r, 0.25);
     double span = (double)c->duration_ns;
     double common = rng_unit(r) * 0.4;
+    c->tail_ns = rng_chance(r, 0.5) ? 10 * SECOND : 0;
     bool together = rng_chance(r, 0.6);
     for (uint32_t i = 0; i < c->points; i++) {
         struct point_config *p = &c->point[i];
@@ -77,7 +78,7 @@ static void draw_capture(struct config *c, struct rng *r)
         double from = together ? common + rng_unit(r) * 0.01 : rng_unit(r) * 0.4;
         double to = rng_chance(r, 0.5) ? 1 : 0.6 + 0.4 * rng_unit(r);
         p->from_ns = late ? (int64_t)(from * span) : 0;
-        p->to_ns = early ? (int64_t)(to * span) : c->duration_ns + 10 * SECOND;
+        p->to_ns = early ? (int64_t)(to * span) : c->duration_ns + c->tail_ns;
     }
     uint32_t around = (uint32_t)rng_below(r, c->points);
     int direction = (int)rng_below(r, 2);
@@ -95,6 +96,9 @@ static void draw_traffic(struct config *c, struct rng *r)
     c->bytes = (uint64_t)rng_log(r, 3e4, 5e6);
     c->duration_ns = (int64_t)(rng_log(r, 3, 30) * 1e9);
     c->udp_share = rng_chance(r, 0.7) ? 0 : rng_chance(r, 0.1) ? 1 : rng_unit(r) * 0.5;
+    for (uint32_t i = 0; i <= c->points && c->udp_share > 0;
+         i++) /* datagrams do not slow down by themselves */
+        c->stretch[i].rate = fmax(c->stretch[i].rate, 2e7);
     c->smtp_share = rng_chance(r, 0.5) ? 0 : rng_chance(r, 0.4) ? 1 : 0.3;
     c->reverse_share = (double)rng_below(r, 3) / 2;
     c->far_client_share = rng_chance(r, 0.45) ? 0 : rng_chance(r, 0.65) ? 1 : rng_unit(r);
@@ -203,7 +207,7 @@ static void set_all_points(struct config *c, const char *what, double v)
             p->bypassed[0] = p->bypassed[1] = false;
         } else if (strcmp(what, "window") == 0) {
             p->from_ns = 0;
-            p->to_ns = c->duration_ns + 10 * SECOND;
+            p->to_ns = c->duration_ns + c->tail_ns;
         } else if (strcmp(what, "told") == 0) {
             p->window_told = v > 0;
         }

@@ -27,13 +27,13 @@ static struct endpoint seen_as(const struct sim *s, const struct packet *p, int 
     bool behind = s->c.nat && (point >= s->c.nat_stretch) == !f->client_far; /* on the server's side */
     struct endpoint e;
     if (side == 0) {
-        e = (struct endpoint){0, f->client_addr[0], f->client_port};
+        e = (struct endpoint){0, f->client_addr, f->client_port};
         if (behind && s->c.nat == 1)
-            e = (struct endpoint){2, 5, (uint16_t)(20000 + p->flow)};
+            e = (struct endpoint){2, f->client_far ? 105 : 5, (uint16_t)(20000 + p->flow)};
     } else {
-        e = (struct endpoint){1, f->server_addr[0], f->server_port};
+        e = (struct endpoint){1, f->server_addr, f->server_port};
         if (behind && s->c.nat == 2)
-            e = (struct endpoint){3, (uint8_t)(100 + f->server_addr[0]), (uint16_t)(f->server_port + 10000)};
+            e = (struct endpoint){3, f->server_addr, (uint16_t)(f->server_port + 10000)};
     }
     return e;
 }

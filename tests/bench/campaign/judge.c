@@ -130,6 +130,9 @@ static enum support supported(const struct sim *s, const struct truth *t, const 
     enum support best = SUPPORT_NONE;
     if (f->code == DP_CODE_REJECTED)
         return s->timed_out ? SUPPORT_TRUE : SUPPORT_NONE;
+    for (uint32_t i = 0; f->code == DP_CODE_STALL && i < s->c.flows; i++)
+        if (s->flows[i].zero_ns)
+            return SUPPORT_TRUE;
     if (f->code != DP_CODE_LOSS) {
         bool right = f->code == t->code && t->any;
         if (f->code == DP_CODE_RESET)

@@ -15,7 +15,7 @@ enum { CASE_SECONDS = 60 };
 
 struct options {
     uint64_t runs, seed;
-    bool verbose;
+    bool verbose, lost;
     unsigned jobs;
     const char *set, *pcap;
 };
@@ -46,6 +46,22 @@ static void print_command(const struct sim *s, const char *folder)
     printf("\n");
 }
 
+/* The packets that the findings list, by time since the beginning, at the point that saw them last. */
+static void print_lost(const struct sim *s, const struct dp_report *r)
+{
+    for (size_t i = 0; i < r->finding_count; i++) {
+        const struct dp_finding *f = &r->findings[i];
+        printf("  %s\n", f->summary);
+        for (size_t k = 0; k < f->packet_count && k < 12; k++) {
+            const struct dp_lost_packet *p = &f->packets[k];
+            const struct point_config *c = &s->c.point[p->vantage];
+            double t = (double)(p->ts_ns - EPOCH - c->offset_ns) / 1e9 / (1 + c->skew);
+            printf("    %.6f s at %s flow %u seq %u len %u lost %u\n", t, c->name, p->flow, p->seq,
+                   p->payload_len, p->lost_bytes);
+        }
+    }
+}
+
 static int run_case(const struct options *o, uint64_t seed, struct judgement *ret)
 {
     struct config c;
@@ -67,6 +83,8 @@ static int run_case(const struct options *o, uint64_t seed, struct judgement *re
         ret->sim_ms = t1 - t0;
         ret->engine_ms = t2 - t1;
     }
+    if (code == DP_OK && o->lost)
+        print_lost(&s, report);
     if (o->pcap)
         print_command(&s, o->pcap);
     dp_report_free(report);
@@ -201,8 +219,10 @@ int main(int argc, char **argv)
     }
     if (optind != argc || o.runs == 0 || o.runs > 1000000 || o.jobs == 0 || o.jobs > 64 || (o.pcap && !one))
         return usage();
-    if (one)
+    if (one) {
+        o.lost = o.verbose;
         return run_one(&o);
+    }
     size_t size = sizeof(struct board) + o.runs * sizeof(struct slot);
     struct board *board = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED)

@@ -97,8 +97,9 @@ static void one_flow(struct sim *s, uint32_t i, struct rng *r)
     static const uint16_t ports[] = {443, 80, 5432, 8080};
     f->client_far = rng_chance(r, c->far_client_share);
     f->client_port = (uint16_t)(30000 + i);
-    f->client_addr[0] = (uint8_t)(1 + rng_below(r, 20));
-    f->server_addr[0] = (uint8_t)(1 + rng_below(r, 8));
+    /* An address lies at one end of the path only. */
+    f->client_addr = (uint8_t)(1 + rng_below(r, 20) + (f->client_far ? 100 : 0));
+    f->server_addr = (uint8_t)(1 + rng_below(r, 8) + (f->client_far ? 100 : 0));
     uint32_t overhead = (c->ipv6 ? 60u : 40u) + (c->timestamps ? 12u : 0);
     f->mss = (rng_chance(r, 0.8) ? 1500 : (uint32_t)rng_between(r, 1280, 1480)) - overhead;
     f->start_ns = (int64_t)(rng_unit(r) * 0.6 * (double)c->duration_ns);

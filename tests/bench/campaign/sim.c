@@ -33,7 +33,7 @@ static void dispatch(struct sim *s, const struct event *e)
 
 bool sim_run(struct sim *s, const struct config *c, const char *pcap_folder)
 {
-    *s = (struct sim){.c = *c, .end_ns = c->duration_ns};
+    *s = (struct sim){.c = *c, .end_ns = c->duration_ns + c->tail_ns};
     s->rng_path = rng_of(c->seed, 101);
     s->rng_fault = rng_of(c->seed, 102);
     s->rng_tcp = rng_of(c->seed, 103);

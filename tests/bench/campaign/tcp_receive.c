@@ -138,6 +138,7 @@ void tcp_acknowledged(struct sim *s, uint32_t flow, int side, const struct packe
             open_congestion_window(e, newly, f->mss);
         }
         tcp_arm(s, flow, side);
+        tcp_arm_probe(s, flow, side);
         if (e->count == 0)
             e->probe_at = 0;
     } else if (p->len == 0 && e->count && window_same && !(p->flags & (DP_TCP_FIN | DP_TCP_SYN))) {

@@ -96,6 +96,14 @@ static void set_probe(struct sim *s, uint32_t flow, int side, int64_t in_ns)
     }
 }
 
+/* A tail loss probe; a lone packet's acknowledgement may be delayed (RFC 8985). */
+void tcp_arm_probe(struct sim *s, uint32_t flow, int side)
+{
+    const struct end *e = end_of(s, flow, side);
+    if (s->c.tlp && e->count && e->srtt_ns && e->back_off == 0 && !e->recovering)
+        set_probe(s, flow, side, 2 * e->srtt_ns + (e->count == 1 ? 200 * MS : 2 * MS));
+}
+
 static struct sent *sent_at(struct end *e, size_t i)
 {
     return &e->sent[e->first + i];
@@ -224,8 +232,8 @@ void tcp_output(struct sim *s, uint32_t flow, int side)
     }
     if (any && (idle || e->rto_at == 0))
         tcp_arm(s, flow, side);
-    if (any && s->c.tlp && e->srtt_ns && e->back_off == 0 && !e->recovering)
-        set_probe(s, flow, side, 2 * e->srtt_ns + 10 * MS);
+    if (any)
+        tcp_arm_probe(s, flow, side);
     if (e->count == 0 && e->peer_window == 0 && e->written > e->next)
         set_probe(s, flow, side, e->rto_ns << (e->back_off < 6 ? e->back_off : 6));
 }
