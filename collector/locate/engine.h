@@ -61,8 +61,14 @@ struct lane {
 };
 
 struct ack_mark {
-    int64_t t_ref_raw; /* stamp by the clock of the lane that recorded it */
+    int64_t ts_ns;     /* by the vantage point's clock */
     uint64_t position; /* everything before it has arrived */
+};
+
+/* Cumulative acknowledgements as one vantage point saw them, rising. */
+struct ack_lane {
+    struct ack_mark *marks;
+    size_t count, room;
 };
 
 struct range {
@@ -103,11 +109,9 @@ struct half {
     uint64_t *missed;      /* one per vantage point: passed there without being seen */
     uint64_t
         position; /* highest stream position seen anywhere; low 32 bits are the sequence number; 0 none */
-    struct ack_mark *acks; /* cumulative acknowledgements of this half's data, from the other direction */
-    size_t ack_count, ack_room;
-    uint8_t ack_vantage;
-    bool acked_some;      /* the receiver acknowledged something that was sent while we watched */
-    struct range *dsacks; /* bytes that the receiver reported to have got twice (RFC 2883) */
+    struct ack_lane *acks; /* one per vantage point: what the other direction acknowledged of this half */
+    bool acked_some;       /* the receiver acknowledged something that was sent while we watched */
+    struct range *dsacks;  /* bytes that the receiver reported to have got twice (RFC 2883) */
     size_t dsack_count, dsack_room;
     uint64_t sacked_above; /* highest right edge that a SACK reported */
     struct outer_event *beyond, *before;
@@ -344,6 +348,8 @@ int account(struct dp_locate *l, const struct transmission *transmission) DP_MUS
 int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage,
                          const struct dp_digest *digest) DP_MUST_CHECK;
 /* Whether the receiver acknowledged everything before `position` by reference time t (INT64_MAX: ever). */
+/* The highest position that any vantage point saw acknowledged; 0: none. */
+uint64_t evidence_highest_ack(const struct dp_locate *l, const struct half *half);
 bool evidence_acknowledged(const struct dp_locate *l, const struct half *half, uint64_t position, int64_t t,
                            int64_t *ret_when);
 int evidence_outer(struct dp_locate *l, struct flow *flow, int half,

@@ -14,9 +14,10 @@ static uint64_t near_position(uint64_t near, uint32_t seq)
 
 static int note_dsack(struct half *h, uint64_t start, uint64_t end)
 {
-    if (h->dsack_count && h->dsacks[h->dsack_count - 1].start == start &&
-        h->dsacks[h->dsack_count - 1].end == end)
-        return DP_OK;
+    /* Several vantage points tell the same. */
+    for (size_t i = h->dsack_count, steps = 0; i-- > 0 && steps < 64; steps++)
+        if (h->dsacks[i].start == start && h->dsacks[i].end == end)
+            return DP_OK;
     int code = dp_grow(&h->dsacks, &h->dsack_room, h->dsack_count + 1, sizeof *h->dsacks);
     if (code == DP_OK)
         h->dsacks[h->dsack_count++] = (struct range){start, end};
@@ -46,58 +47,86 @@ static int watch_sack(struct half *h, uint64_t ack, const struct dp_digest *d)
 int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)
 {
     struct half *h = &flow->half[half];
-    /* One vantage point tells enough: acknowledgements are cumulative. */
-    if (h->ack_vantage == NO_VANTAGE)
-        h->ack_vantage = (uint8_t)vantage;
+    struct ack_lane *lane = &h->acks[vantage];
     if (d->tcp_flags & DP_TCP_RST)
         return DP_OK;
     uint64_t near = h->position ? h->position : ((1ULL << 33) | d->ack);
     uint64_t ack = near_position(near, d->ack);
-    if (d->sack_count && vantage == h->ack_vantage) {
+    if (d->sack_count) {
         int code = watch_sack(h, ack, d);
         if (code)
             return code;
     }
-    if (vantage != h->ack_vantage || (h->ack_count && ack <= h->acks[h->ack_count - 1].position))
+    if (lane->count && ack <= lane->marks[lane->count - 1].position)
         return DP_OK;
     if (h->position == 0)
         h->position = ack;
-    int code = dp_grow(&h->acks, &h->ack_room, h->ack_count + 1, sizeof *h->acks);
+    int code = dp_grow(&lane->marks, &lane->room, lane->count + 1, sizeof *lane->marks);
     if (code == DP_OK)
-        h->acks[h->ack_count++] = (struct ack_mark){d->ts_ns, ack};
+        lane->marks[lane->count++] = (struct ack_mark){d->ts_ns, ack};
     return code;
 }
 
-bool evidence_acknowledged(const struct dp_locate *l, const struct half *h, uint64_t position, int64_t t,
-                           int64_t *ret_when)
+uint64_t evidence_highest_ack(const struct dp_locate *l, const struct half *h)
 {
-    size_t low = 0, high = h->ack_count;
+    uint64_t highest = 0;
+    for (size_t v = 0; v < l->vantage_count; v++) {
+        const struct ack_lane *lane = &h->acks[v];
+        if (lane->count && lane->marks[lane->count - 1].position > highest)
+            highest = lane->marks[lane->count - 1].position;
+    }
+    return highest;
+}
+
+/* The first mark of a lane that acknowledges everything before a position; `count` where there is none. */
+static size_t first_mark(const struct ack_lane *lane, uint64_t position)
+{
+    size_t low = 0, high = lane->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (h->acks[middle].position >= position)
+        if (lane->marks[middle].position >= position)
             high = middle;
         else
             low = middle + 1;
     }
-    if (low == h->ack_count)
-        return false;
-    int64_t when = to_reference(l, h->ack_vantage, h->acks[low].t_ref_raw);
-    if (ret_when)
-        *ret_when = when;
-    return when <= t;
+    return low;
+}
+
+/* An acknowledgement that was seen anywhere proves arrival, the earliest sighting tells when at the latest.
+ */
+bool evidence_acknowledged(const struct dp_locate *l, const struct half *h, uint64_t position, int64_t t,
+                           int64_t *ret_when)
+{
+    bool any = false;
+    int64_t earliest = 0;
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        const struct ack_lane *lane = &h->acks[v];
+        size_t i = first_mark(lane, position);
+        if (i == lane->count)
+            continue;
+        int64_t when = to_reference(l, v, lane->marks[i].ts_ns);
+        if (!any || when < earliest)
+            earliest = when;
+        any = true;
+    }
+    if (any && ret_when)
+        *ret_when = earliest;
+    return any && earliest <= t;
 }
 
 /* Acknowledgements from before what is still open are of no more use, except the last. */
 void evidence_trim(struct dp_locate *l, struct half *h, int64_t limit)
 {
-    if (limit == INT64_MAX || h->ack_count < 1024)
-        return;
-    size_t gone = 0;
-    while (gone + 1 < h->ack_count &&
-           to_reference(l, h->ack_vantage, h->acks[gone].t_ref_raw) < limit - 1000000000LL)
-        gone++;
-    memmove(h->acks, h->acks + gone, (h->ack_count - gone) * sizeof *h->acks);
-    h->ack_count -= gone;
+    for (uint32_t v = 0; v < l->vantage_count && limit != INT64_MAX; v++) {
+        struct ack_lane *lane = &h->acks[v];
+        if (lane->count < 1024)
+            continue;
+        size_t gone = 0;
+        while (gone + 1 < lane->count && to_reference(l, v, lane->marks[gone].ts_ns) < limit - 1000000000LL)
+            gone++;
+        memmove(lane->marks, lane->marks + gone, (lane->count - gone) * sizeof *lane->marks);
+        lane->count -= gone;
+    }
 }
 
 static int add_outer(struct outer_event **events, size_t *count, size_t *room, const struct observation *o,

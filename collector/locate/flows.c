@@ -118,10 +118,10 @@ static int half_new(struct half *half, size_t vantages)
     half->control = calloc(vantages, sizeof *half->control);
     half->course = calloc(vantages, sizeof *half->course);
     half->missed = calloc(vantages, sizeof *half->missed);
-    half->ack_vantage = NO_VANTAGE;
+    half->acks = calloc(vantages, sizeof *half->acks);
     half->window_vantage = NO_VANTAGE;
     half->content_vantage = NO_VANTAGE;
-    return half->data && half->control && half->course && half->missed ? DP_OK : DP_ERR_NOMEM;
+    return half->data && half->control && half->course && half->missed && half->acks ? DP_OK : DP_ERR_NOMEM;
 }
 
 static void half_free(struct half *half, size_t vantages)
@@ -131,6 +131,8 @@ static void half_free(struct half *half, size_t vantages)
             free(half->data[i].items);
         if (half->control)
             free(half->control[i].items);
+        if (half->acks)
+            free(half->acks[i].marks);
     }
     free(half->data);
     free(half->control);

@@ -108,8 +108,11 @@ static enum absence absence_at(const struct dp_locate *l, const struct loss_even
     }
     /* The receiver's answers show that the flow was well. */
     if (flow->proto == 6) {
-        bool acknowledged = h->ack_count > 0 && h->acks[h->ack_count - 1].position > h->first_position;
-        return (sends_data ? acknowledged : other->ack_count >= 32) ? ABSENT_AROUND : ABSENT_NOT;
+        size_t answers = 0;
+        for (uint32_t v = 0; v < l->vantage_count; v++)
+            answers = other->acks[v].count > answers ? other->acks[v].count : answers;
+        bool acknowledged = evidence_highest_ack(l, h) > h->first_position;
+        return (sends_data ? acknowledged : answers >= 32) ? ABSENT_AROUND : ABSENT_NOT;
     }
     if (answered)
         return ABSENT_AROUND;
