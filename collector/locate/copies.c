@@ -42,6 +42,11 @@ static enum likeness likeness(const struct observation *a, const struct observat
     return stamps || ids ? SAME : POSSIBLE;
 }
 
+bool copies_differ(const struct observation *a, const struct observation *b)
+{
+    return likeness(a, b) == DIFFERENT;
+}
+
 static int64_t clock_tolerance(const struct dp_locate *l)
 {
     int64_t worst = 0;

@@ -305,6 +305,8 @@ static inline bool half_forward(const struct flow *flow, int half)
 }
 
 /* ---- clocks (locate.c) ---- */
+/* Whether a vantage point's packets can be put in time with the others'. */
+bool clock_known(const struct dp_locate *l, size_t vantage);
 /* A vantage point's stamp by the reference clock. */
 static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, int64_t ts_ns)
 {

@@ -50,6 +50,9 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
     /* A capture that holds nothing at all may just not have run. */
     if (l->vantages[down].packets == 0 && !l->vantages[down].has_window)
         c = fmin(c, 0.7);
+    /* Without a clock for it, what it missed by being off in time cannot be told from what was lost. */
+    if (l->vantages[down].packets && !l->no_clock_correction && !clock_known(l, down))
+        c = fmin(c, 0.6);
     return fmin(c, 0.999);
 }
 

@@ -43,6 +43,9 @@ bool plain_group(const struct reference *r, size_t count);
 /* Adds a plain group's stamps to the clocks' samples. (sampling.c) */
 int sample_group(struct work *w, const struct reference *r, size_t count) DP_MUST_CHECK;
 
+/* Whether two sightings cannot be the same packet, by TCP time stamp and IP ID. (copies.c) */
+bool copies_differ(const struct observation *a, const struct observation *b);
+
 /* A fresh transmission in l->open; NULL without memory. (copies.c) */
 struct transmission *transmission_new(struct work *w, size_t *count);
 

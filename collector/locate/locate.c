@@ -10,6 +10,7 @@
 /* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled.
  */
 #define HORIZON_NS 4000000000LL
+#define HORIZON_MOST_NS 60000000000LL
 /* What every vantage point saw once is settled earlier: only a duplicate could still follow. */
 #define SEEN_BY_ALL_NS 200000000LL
 #define SWEEP_PENDING 200000
@@ -307,8 +308,7 @@ static int fit_clocks(struct dp_locate *l)
     return DP_OK;
 }
 
-/* Whether a vantage point's packets can be put in time with the others' already. */
-static bool clock_known(const struct dp_locate *l, size_t index)
+bool clock_known(const struct dp_locate *l, size_t index)
 {
     if (index == 0 || l->no_clock_correction || l->vantages[index].has_hint ||
         l->vantages[index].packets == 0)
@@ -336,6 +336,19 @@ static int64_t fed_until(const struct dp_locate *l)
     return limit;
 }
 
+/* Queues may hold packets for seconds: then it takes longer until a packet counts as gone. */
+static int64_t horizon(const struct dp_locate *l)
+{
+    int64_t longest = HORIZON_NS;
+    for (size_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++) {
+            const struct side *s = &l->segments[i].side[d];
+            if (s->delay_count && s->delay_max > longest / 4)
+                longest = s->delay_max * 4;
+        }
+    return longest < HORIZON_MOST_NS ? longest : HORIZON_MOST_NS;
+}
+
 static int64_t earlier(int64_t t, int64_t by)
 {
     return t == INT64_MAX || t == INT64_MIN ? t : t - by;
@@ -355,14 +368,14 @@ static int sweep(struct dp_locate *l, bool final)
     l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
     if (!final && !all_begun(l))
         return DP_OK;
-    int code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), HORIZON_NS));
+    int code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), horizon(l)));
     if (code == DP_OK)
         code = fit_clocks(l);
     if (code)
         return code;
     int64_t until = final ? INT64_MAX : fed_until(l); /* by the fitted clocks */
     if (until != INT64_MIN)
-        code = custody_sweep(l, earlier(until, HORIZON_NS), earlier(until, SEEN_BY_ALL_NS));
+        code = custody_sweep(l, earlier(until, horizon(l)), earlier(until, SEEN_BY_ALL_NS));
     l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
     return code;
 }

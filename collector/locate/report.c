@@ -91,11 +91,23 @@ static bool half_seen_at(const struct half *h, uint32_t vantage)
     return h->data[vantage].seen || h->control[vantage].seen;
 }
 
+/* Whether the point sees flows of the same kind that the point before it does not: addresses may be rewritten
+ * between. */
+static bool strangers_at(const struct dp_locate *l, const struct flow *flow, uint32_t down, uint32_t up)
+{
+    for (size_t i = 0; i < l->flow_count; i++) {
+        const struct flow *f = l->flows[i];
+        if (f->proto == flow->proto && f->seen_at[down] && !f->seen_at[up] && !f->has_isn && !flow->has_isn)
+            return true;
+    }
+    return false;
+}
+
 enum absence { ABSENT_NOT, ABSENT_AROUND, ABSENT_UNCLEAR };
 
 /* Why a point saw nothing at all of the lost packet's half of the flow: it may go around that point, or end
  * before it. */
-static enum absence absence_at(const struct dp_locate *l, const struct loss_event *e)
+static enum absence absence_at(const struct dp_locate *l, const struct loss_event *e, uint32_t up)
 {
     const struct flow *flow = l->flows[e->flow];
     const struct half *h = &flow->half[e->half], *other = &flow->half[1 - e->half];
@@ -106,16 +118,21 @@ static enum absence absence_at(const struct dp_locate *l, const struct loss_even
         sends_data = sends_data || h->data[v].seen;
         answered = answered || half_seen_at(other, v);
     }
+    bool unclear = strangers_at(l, flow, e->down, up);
     /* The receiver's answers show that the flow was well. */
     if (flow->proto == 6) {
         size_t answers = 0;
         for (uint32_t v = 0; v < l->vantage_count; v++)
             answers = other->acks[v].count > answers ? other->acks[v].count : answers;
         bool acknowledged = evidence_highest_ack(l, h) > h->first_position;
-        return (sends_data ? acknowledged : answers >= 32) ? ABSENT_AROUND : ABSENT_NOT;
+        return (sends_data ? acknowledged : answers >= 32) ? ABSENT_AROUND
+               : unclear                                   ? ABSENT_UNCLEAR
+                                                           : ABSENT_NOT;
     }
     if (answered)
         return ABSENT_AROUND;
+    if (unclear)
+        return ABSENT_UNCLEAR;
     /* Unanswered datagrams to a host that is never seen there may have been for the host in between. */
     const struct dp_addr *to = e->half == 0 ? &flow->endpoints.server : &flow->endpoints.client;
     return address_seen_at(l, e->down, to) ? ABSENT_NOT : ABSENT_UNCLEAR;
@@ -156,7 +173,7 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
     size_t kept = 0;
     for (size_t i = 0; i < s->loss_count; i++) {
         const struct loss_event *e = &s->losses[i];
-        enum absence absence = absence_at(l, e);
+        enum absence absence = absence_at(l, e, up);
         if (absence == ABSENT_AROUND)
             drop_loss(l, segment, d, i, false);
         else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||

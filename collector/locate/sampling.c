@@ -2,6 +2,10 @@
  * packets that every vantage point saw once and that need no clock to be recognised. */
 #include "collector/locate/groups.h"
 
+#include <string.h>
+
+#define SAMPLE_COPIES 16
+
 struct orientation {
     uint32_t low, high; /* vantage points between which round trips are compared */
     bool has[2];
@@ -10,7 +14,8 @@ struct orientation {
     int64_t ttl_votes;
 };
 
-static void orientation_from_group(struct orientation *o, int half, const struct reference *r, size_t count)
+static void orientation_from_group(struct orientation *o, int half, const struct reference *r, size_t count,
+                                   bool plain)
 {
     const struct reference *low = NULL, *high = NULL, *first = &r[0], *last = &r[0];
     for (size_t i = 0; i < count;
@@ -29,7 +34,7 @@ static void orientation_from_group(struct orientation *o, int half, const struct
         o->ttl_votes += sign;
     else if (first->o->ttl < last->o->ttl)
         o->ttl_votes -= sign;
-    if (!low || !high || low == high)
+    if (!plain || !low || !high || low == high)
         return;
     /* Only the first second of the flow: clocks that drift must not spoil the comparison. */
     if (o->begun_ns == 0)
@@ -65,6 +70,41 @@ int sample_group(struct work *w, const struct reference *r, size_t count)
     return DP_OK;
 }
 
+/* Copies of the same bytes, as often at both points: in order, unless time stamps or IP IDs speak against it.
+ */
+static int sample_copies(struct work *w, const struct reference *r, size_t count)
+{
+    struct dp_locate *l = w->l;
+    bool forward = half_forward(w->flow, w->half);
+    const struct reference *at[2][SAMPLE_COPIES];
+    size_t counts[2] = {0, 0};
+    uint32_t places[2] = {0, 0};
+    int code = DP_OK;
+    for (uint32_t place = 0; place < l->vantage_count && code == DP_OK; place++) {
+        counts[1] = 0;
+        places[1] = place;
+        for (size_t i = 0; i < count; i++)
+            if (r[i].place == place && r[i].start == r[0].start && r[i].end == r[0].end &&
+                counts[1] < SAMPLE_COPIES)
+                at[1][counts[1]++] = &r[i];
+        if (counts[1] == 0)
+            continue;
+        bool same = counts[0] == counts[1] && counts[1] < SAMPLE_COPIES;
+        for (size_t i = 0; i < counts[1] && same; i++)
+            same = !copies_differ(at[0][i]->o, at[1][i]->o);
+        for (size_t i = 0; i < counts[1] && same && code == DP_OK; i++) {
+            uint32_t a = place_to_vantage(l, forward, places[0]), b = place_to_vantage(l, forward, place);
+            bool rising = a < b;
+            code = dp_clock_sample(&l->clocks[(rising ? a : b) * l->vantage_count + (rising ? b : a)],
+                                   forward, at[rising ? 0 : 1][i]->o->ts_ns, at[rising ? 1 : 0][i]->o->ts_ns);
+        }
+        memcpy(at[0], at[1], sizeof at[0]);
+        counts[0] = counts[1];
+        places[0] = place;
+    }
+    return code;
+}
+
 static int window_groups(struct work *w, struct orientation *o)
 {
     bool near = w->flow->client_near;
@@ -74,12 +114,15 @@ static int window_groups(struct work *w, struct orientation *o)
     w->flow->client_near = near;
     for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
         j = group_end(w, i);
-        if (j - i < 2 || !plain_group(&w->l->references[i], j - i))
+        if (j - i < 2)
             continue;
+        bool plain = plain_group(&w->l->references[i], j - i);
         if (o)
-            orientation_from_group(o, w->half, &w->l->references[i], j - i);
-        else
+            orientation_from_group(o, w->half, &w->l->references[i], j - i, plain);
+        else if (plain)
             code = sample_group(w, &w->l->references[i], j - i);
+        else
+            code = sample_copies(w, &w->l->references[i], j - i);
     }
     return code;
 }
