@@ -188,6 +188,8 @@ static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t p
         slice->passed++;
     if (!up || !down)
         return DP_OK;
+    if (when > s->passed_until_ns)
+        s->passed_until_ns = when;
     uint32_t length = up->ip_len < down->ip_len ? up->ip_len : down->ip_len;
     if (length > slice->largest_passed)
         slice->largest_passed = length;
@@ -295,8 +297,8 @@ static int64_t transit(const struct dp_locate *l, const struct transmission *t, 
     for (uint32_t p = t->last; p < down; p++) {
         enum dp_direction d = direction_of(t);
         const struct side *s = &l->segments[segment_at(l, d, p)].side[d];
-        int64_t most = s->delay_count ? s->delay_max : DEFAULT_TRANSIT_NS;
-        sum += most > 500000000LL ? 500000000LL : most < 100000LL ? 100000LL : most;
+        int64_t most = s->delay_count ? s->delay_max + s->delay_max / 2 : DEFAULT_TRANSIT_NS;
+        sum += most < 100000LL ? 100000LL : most;
     }
     return sum;
 }
@@ -313,13 +315,23 @@ static bool watched_at(const struct dp_locate *l, uint32_t vantage, int64_t t, i
     return t - before > start + error && t + after < end - error;
 }
 
-/* Whether the point captured from before the packet can have come until after. */
-static bool inside_window(const struct dp_locate *l, const struct transmission *t, uint32_t down,
-                          bool *ret_explicit)
+enum watch { WATCH_RAN, WATCH_NOT, WATCH_SILENT };
+
+/* What a point did when the packet should have come: it captured; it did not; or its capture shows nothing
+ * from then on and does not say whether it was over. */
+static enum watch watch_of(const struct dp_locate *l, const struct transmission *t, uint32_t place)
 {
-    uint32_t v = vantage_at(l, direction_of(t), down);
-    *ret_explicit = l->vantages[v].has_window;
-    return watched_at(l, v, t->t_ns[t->last], 0, transit(l, t, down));
+    uint32_t v = vantage_at(l, direction_of(t), place);
+    const struct vantage *at = &l->vantages[v];
+    int64_t sent = t->t_ns[t->last];
+    if (watched_at(l, v, sent, 0, transit(l, t, place)))
+        return WATCH_RAN;
+    if (at->has_window)
+        return WATCH_NOT;
+    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    if (at->any && sent <= to_reference(l, v, at->first_ns) + error)
+        return WATCH_NOT;
+    return WATCH_SILENT;
 }
 
 /* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its
@@ -342,26 +354,47 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
     return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
 }
 
-static enum fate decide(struct dp_locate *l, const struct transmission *t, uint32_t down)
+/* Acknowledged by the receiver, and no other copy explains it: this one arrived. */
+static bool arrived(const struct dp_locate *l, const struct transmission *t, enum fate *ret_fate)
 {
+    int64_t acked;
+    if (t->flow->proto != 6 || t->start == t->end ||
+        !evidence_acknowledged(l, &t->flow->half[t->half], t->end, INT64_MAX, &acked) ||
+        acked < t->t_ns[t->last] - 1000000LL)
+        return false;
+    if (t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL)
+        return false;
+    *ret_fate = t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
+    return true;
+}
+
+/* ret_down: the next place that captured at that moment and did not see it. ret_silent: it may have been
+ * over. */
+static enum fate decide(struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
+                        bool *ret_silent)
+{
+    enum fate fate;
+    uint32_t next = next_place(l, t);
+    *ret_down = next;
+    *ret_silent = false;
     if (t->duplicate)
         return FATE_OUTSIDE; /* the original is what counts */
-    const struct half *h = &t->flow->half[t->half];
-    int64_t acked;
-    if (t->flow->proto == 6 && t->start != t->end && evidence_acknowledged(l, h, t->end, INT64_MAX, &acked) &&
-        acked >= t->t_ns[t->last] - 1000000LL) {
-        bool explained = t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL;
-        if (!explained)
-            return t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
-    }
+    if (arrived(l, t, &fate))
+        return fate;
     if (t->seen[t->last]->ttl <= 1)
         return FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
-    bool explicit_window;
-    if (inside_window(l, t, down, &explicit_window))
-        return FATE_LOST;
-    if (explicit_window || t->flow->proto != 6)
-        return FATE_OUTSIDE;
-    return not_acknowledged(l, t) ? FATE_LOST : FATE_OUTSIDE;
+    for (uint32_t p = next; p < l->vantage_count; p++) {
+        if (p > next && !half_seen(l, t, p))
+            continue;
+        enum watch watch = watch_of(l, t, p);
+        bool proven = watch == WATCH_SILENT && not_acknowledged(l, t);
+        if (watch == WATCH_RAN || proven) {
+            *ret_down = p;
+            *ret_silent = proven;
+            return FATE_LOST;
+        }
+    }
+    return FATE_OUTSIDE;
 }
 
 static bool tcp_confirms(const struct dp_locate *l, const struct transmission *t)
@@ -373,7 +406,7 @@ static bool tcp_confirms(const struct dp_locate *l, const struct transmission *t
 
 /* again: another piece of the observation was lost before, so that it has its event. */
 static int add_loss(struct dp_locate *l, const struct transmission *t, struct side *s, uint32_t down,
-                    uint32_t bytes, bool again)
+                    uint32_t bytes, bool again, bool silent)
 {
     struct observation *o = t->seen[t->last];
     for (size_t i = s->loss_count; again && i-- > 0;) {
@@ -397,11 +430,12 @@ static int add_loss(struct dp_locate *l, const struct transmission *t, struct si
                                                      .lost_bytes = bytes,
                                                      .tcp_flags = o->tcp_flags,
                                                      .control = t->start == t->end,
+                                                     .silent = silent,
                                                      .proven = tcp_confirms(l, t)};
     return DP_OK;
 }
 
-static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down, uint32_t bytes)
+static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down, uint32_t bytes, bool silent)
 {
     enum dp_direction d = direction_of(t);
     uint32_t segment = segment_at(l, d, t->last);
@@ -428,18 +462,19 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
         c->first_loss_ns = when;
     if (when > c->last_loss_ns)
         c->last_loss_ns = when;
-    return add_loss(l, t, s, down, bytes, again);
+    return add_loss(l, t, s, down, bytes, again, silent);
 }
 
 static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
 {
-    uint32_t down = next_place(l, t);
+    uint32_t down;
+    bool silent;
     enum dp_direction d = direction_of(t);
     struct side *s = &l->segments[segment_at(l, d, t->last)].side[d];
     struct observation *o = t->seen[t->last];
-    switch (decide(l, t, down)) {
+    switch (decide(l, t, &down, &silent)) {
     case FATE_LOST:
-        return lost(l, t, down, bytes);
+        return lost(l, t, down, bytes, silent);
     case FATE_MISSED:
         for (uint32_t p = down; p < l->vantage_count; p++) {
             uint32_t v = vantage_at(l, d, p);
@@ -498,7 +533,8 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
          * nothing. */
         const struct half *other = &t->flow->half[1 - t->half];
         uint32_t v = vantage_at(l, d, t->first - 1), here = vantage_at(l, d, t->first);
-        bool watched = other->data[v].seen || other->control[v].seen || half_seen(l, t, t->first - 1);
+        bool watched = half_seen(l, t, t->first - 1) ||
+                       (!t->flow->half[t->half].spoke && (other->data[v].seen || other->control[v].seen));
         /* Or what provoked it came here and never got there. */
         bool stopped = !t->flow->established && (other->data[here].seen || other->control[here].seen) &&
                        watched_at(l, v, t->t_ns[t->first], 0, 0);

@@ -132,6 +132,7 @@ struct half {
     uint64_t content_base;   /* SMTP: where the message's content begins; 0 not known */
     uint8_t content_vantage; /* that says so */
     bool syn, rst;
+    bool spoke; /* sent anything but RSTs */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
     uint8_t window_vantage;
@@ -213,6 +214,7 @@ struct loss_event {
     uint16_t tcp_flags;
     uint8_t half;
     uint8_t down; /* the vantage point that should have seen it next */
+    bool silent;  /* `down` shows nothing from then on and does not say whether it still captured */
     bool control; /* covers no stream position: a pure ACK, a RST, a datagram */
     bool proven;  /* TCP itself confirms it: sent again, never acknowledged */
 };
@@ -239,6 +241,7 @@ struct side {
     uint32_t passage_stride; /* of so many seconds one is kept; 0 as 1 */
     int64_t *delays;         /* reservoir */
     uint64_t delay_count;
+    int64_t passed_until_ns; /* when the last packet set out that came through */
     int64_t delay_min, delay_max;
 };
 

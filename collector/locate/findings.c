@@ -50,6 +50,11 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
     /* A capture that holds nothing at all may just not have run. */
     if (l->vantages[down].packets == 0 && !l->vantages[down].has_window)
         c = fmin(c, 0.7);
+    uint64_t silent = 0;
+    for (size_t i = 0; i < s->loss_count; i++)
+        silent += s->losses[i].silent;
+    if (silent == s->loss_count) /* what its capture shows ends before all of them */
+        c = fmin(c, 0.8);
     /* Without a clock for it, what it missed by being off in time cannot be told from what was lost. */
     if (l->vantages[down].packets && !l->no_clock_correction && !clock_known(l, down))
         c = fmin(c, 0.6);

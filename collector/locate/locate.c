@@ -149,6 +149,8 @@ static void watch_tcp(struct flow *flow, int half, const struct dp_digest *d)
         h->syn = true;
     if (d->tcp_flags & DP_TCP_RST)
         h->rst = true;
+    else
+        h->spoke = true;
     if (d->payload_len > 0 && !(d->tcp_flags & DP_TCP_SYN))
         flow->established = true;
     if (half == 0 && !(d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)) && (d->tcp_flags & DP_TCP_ACK) &&

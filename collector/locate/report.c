@@ -166,6 +166,16 @@ static bool from_another_time(const struct dp_locate *l, uint32_t vantage, uint3
     return a->any && b->any && a->matched == 0 && (a->last_ns < b->first_ns || b->last_ns < a->first_ns);
 }
 
+/* Still on its way when the capture at `down` ended: nothing that set out later came through either. */
+static bool in_flight_at_end(const struct dp_locate *l, const struct side *s, const struct loss_event *e)
+{
+    const struct vantage *at = &l->vantages[e->down];
+    if (s->delay_count == 0 || e->silent || e->t_ns < s->passed_until_ns)
+        return false;
+    int64_t end = to_reference(l, e->down, at->has_window ? at->end_ns : at->last_ns);
+    return e->t_ns + 2 * s->delay_max > end;
+}
+
 static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction d)
 {
     struct side *s = &l->segments[segment].side[d];
@@ -174,7 +184,7 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
     for (size_t i = 0; i < s->loss_count; i++) {
         const struct loss_event *e = &s->losses[i];
         enum absence absence = absence_at(l, e, up);
-        if (absence == ABSENT_AROUND)
+        if (absence == ABSENT_AROUND || in_flight_at_end(l, s, e))
             drop_loss(l, segment, d, i, false);
         else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
                  from_another_time(l, e->down, up))
@@ -183,6 +193,26 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
             s->losses[kept++] = *e;
     }
     s->loss_count = kept;
+}
+
+/* What a point misses by chance looks lost before it when it is lost behind it. So few losses before a point
+ * that is known to miss packets say nothing. */
+static void review_chance(struct dp_locate *l, enum dp_direction d)
+{
+    uint64_t farther = 0;
+    for (uint32_t i = 0; i < l->segment_count; i++) {
+        uint32_t segment = d == DP_FORWARD ? (uint32_t)l->segment_count - 1 - i : i;
+        struct side *s = &l->segments[segment].side[d];
+        const struct vantage *down = &l->vantages[d == DP_FORWARD ? segment + 1 : segment];
+        double rate = down->packets ? (double)down->missed / (double)(down->packets + down->missed) : 0;
+        double expected = rate * (double)farther;
+        if (s->loss_count && farther && rate > 0 && (double)s->loss_count <= 3 * expected + 3) {
+            for (size_t k = 0; k < s->loss_count; k++)
+                drop_loss(l, segment, d, k, true);
+            s->loss_count = 0;
+        }
+        farther += s->lost_packets + s->unknown_packets;
+    }
 }
 
 static int by_event_time(const void *a, const void *b)
@@ -195,13 +225,6 @@ static int by_event_time(const void *a, const void *b)
 
 static void review(struct dp_locate *l)
 {
-    for (uint32_t i = 0; i < l->segment_count; i++)
-        for (int d = 0; d < 2; d++) {
-            review_side(l, i, (enum dp_direction)d);
-            struct side *s = &l->segments[i].side[d];
-            if (s->loss_count)
-                qsort(s->losses, s->loss_count, sizeof *s->losses, by_event_time);
-        }
     for (size_t i = 0; i < l->flow_count; i++)
         for (int half = 0; half < 2; half++)
             for (size_t v = 0; v < l->vantage_count; v++) {
@@ -209,6 +232,17 @@ static void review(struct dp_locate *l)
                 if (h->data[v].seen || h->control[v].seen) /* else it went around */
                     l->vantages[v].missed += h->missed[v];
             }
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++)
+            review_side(l, i, (enum dp_direction)d);
+    review_chance(l, DP_FORWARD);
+    review_chance(l, DP_REVERSE);
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++) {
+            struct side *s = &l->segments[i].side[d];
+            if (s->loss_count)
+                qsort(s->losses, s->loss_count, sizeof *s->losses, by_event_time);
+        }
 }
 
 /* ---- building ---- */
