@@ -33,6 +33,7 @@ struct truth {
     enum dp_code code;
     uint32_t stretch;
     int dir;
+    uint8_t others; /* bit i: something of the kind happened in stretch i too */
     bool decidable;
     bool either_way; /* the direction cannot be known */
 };
@@ -85,6 +86,7 @@ static void end_truth(const struct sim *s, struct truth *t, enum fault_kind kind
         uint32_t point = far ? s->c.points - 1 : 0;
         t->any = true;
         t->stretch = far ? s->c.points : 0;
+        t->others |= (uint8_t)(1u << t->stretch);
         int answer = far ? TO_NEAR : TO_FAR;
         t->dir = kind == FAULT_REFUSED ? answer : 1 - answer;
         int64_t when = kind == FAULT_REFUSED ? f->start_ns : f->zero_ns;
@@ -233,8 +235,9 @@ static void judge_first(const struct sim *s, const struct truth *t, const struct
 {
     j->confidence = f->confidence;
     j->first_right = supported(s, t, f) == SUPPORT_TRUE;
-    j->located = t->any && f->code == t->code && covers(s, f, t->stretch);
-    j->direction_right = j->located && ((int)f->direction == t->dir || t->either_way);
+    bool other = low_stretch(f) < MAX_STRETCHES && (t->others >> low_stretch(f) & 1);
+    j->located = t->any && f->code == t->code && (other || covers(s, f, t->stretch));
+    j->direction_right = j->located && ((int)f->direction == t->dir || t->either_way || other);
     const struct place_truth *p = &s->truth[t->stretch][t->dir];
     j->pattern_judged = j->located && t->code == DP_CODE_LOSS && j->decidable && misses_nothing(s) &&
                         p->packets.least >= 15 && !outer(s, t->stretch);

@@ -52,13 +52,24 @@ static void print_lost(const struct sim *s, const struct dp_report *r)
     for (size_t i = 0; i < r->finding_count; i++) {
         const struct dp_finding *f = &r->findings[i];
         printf("  %s\n", f->summary);
-        for (size_t k = 0; k < f->packet_count && k < 12; k++) {
+        for (size_t k = 0; k < f->packet_count && k < 500; k++) {
             const struct dp_lost_packet *p = &f->packets[k];
             const struct point_config *c = &s->c.point[p->vantage];
             double t = (double)(p->ts_ns - EPOCH - c->offset_ns) / 1e9 / (1 + c->skew);
             printf("    %.6f s at %s flow %u seq %u len %u lost %u\n", t, c->name, p->flow, p->seq,
                    p->payload_len, p->lost_bytes);
         }
+    }
+}
+
+static void print_truth(const struct sim *s)
+{
+    for (size_t i = 0; i < s->loss_count && i < 500; i++) {
+        const struct loss *x = &s->losses[i];
+        printf("  true loss %.6f s in %u %s flow %u%s half %u seq %u len %u flags %02x\n",
+               (double)x->t_ns / 1e9, x->stretch, x->dir ? "rev" : "fwd", x->flow,
+               s->flows[x->flow].udp ? " udp" : "", x->half,
+               s->flows[x->flow].isn[x->half] + (uint32_t)x->seq, x->len, x->flags);
     }
 }
 
@@ -83,8 +94,10 @@ static int run_case(const struct options *o, uint64_t seed, struct judgement *re
         ret->sim_ms = t1 - t0;
         ret->engine_ms = t2 - t1;
     }
-    if (code == DP_OK && o->lost)
+    if (code == DP_OK && o->lost) {
+        print_truth(&s);
         print_lost(&s, report);
+    }
     if (o->pcap)
         print_command(&s, o->pcap);
     dp_report_free(report);
