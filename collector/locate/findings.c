@@ -242,11 +242,25 @@ static struct dp_finding *same_place(struct drawing *w, enum dp_code code, int f
     return NULL;
 }
 
+/* A point that misses packets may have missed the RST itself: then one or two of them prove nothing. */
+static bool reset_doubtful(const struct dp_locate *l, const struct reset_event *e)
+{
+    const struct vantage *behind = &l->vantages[e->direction == DP_FORWARD ? e->segment : e->segment + 1];
+    if (behind->missed == 0 && behind->gap_count == 0 && !(behind->has_dropped && behind->dropped))
+        return false;
+    size_t same = 0;
+    for (size_t i = 0; i < l->reset_count; i++)
+        same += l->resets[i].segment == e->segment && l->resets[i].direction == e->direction;
+    return same <= 2;
+}
+
 static int draw_resets(struct drawing *w)
 {
     struct dp_locate *l = w->l;
     for (size_t i = 0; i < l->reset_count; i++) {
         const struct reset_event *e = &l->resets[i];
+        if (reset_doubtful(l, e))
+            continue;
         struct dp_finding *f = same_place(w, DP_CODE_RESET, e->segment, e->direction);
         if (!f) {
             f = new_finding(w, DP_CODE_RESET, e->segment, e->segment + 1, e->direction);
