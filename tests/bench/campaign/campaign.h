@@ -105,6 +105,7 @@ struct config {
 };
 
 void config_draw(struct config *c, uint64_t seed);
+void config_make_heavy(struct config *c);
 /* "key=value,..."; false: an unknown key, or one without a number. */
 bool config_override(struct config *c, const char *text, uint64_t seed);
 void config_print(FILE *out, const struct config *c);

@@ -189,6 +189,21 @@ void config_draw(struct config *c, uint64_t seed)
     }
 }
 
+/* More of everything that makes faults bite: more traffic, policers and queues slower than it. */
+void config_make_heavy(struct config *c)
+{
+    struct rng r = rng_of(c->seed, 50);
+    c->bytes = c->bytes * 6 + 200000;
+    double offered = (double)c->bytes / ((double)c->duration_ns / 1e9);
+    double rate = fmax(offered * rng_log(&r, 0.1, 1.2), 2e4);
+    if (c->fault == FAULT_POLICER || c->fault == FAULT_QUEUE)
+        c->fault_rate = rate;
+    if (c->fault == FAULT_QUEUE)
+        c->stretch[c->fault_stretch].rate = rate;
+    if (c->fault == FAULT_RANDOM)
+        c->fault_rate = fmax(c->fault_rate, 0.003);
+}
+
 /* ---- overrides, to reduce a case ---- */
 
 static void set_all_points(struct config *c, const char *what, double v)

@@ -15,7 +15,7 @@ enum { CASE_SECONDS = 60 };
 
 struct options {
     uint64_t runs, seed;
-    bool verbose, lost;
+    bool verbose, lost, heavy;
     unsigned jobs;
     const char *set, *pcap;
 };
@@ -79,6 +79,8 @@ static int run_case(const struct options *o, uint64_t seed, struct judgement *re
     struct sim s;
     struct dp_report *report = NULL;
     config_draw(&c, seed);
+    if (o->heavy)
+        config_make_heavy(&c);
     if (o->set && !config_override(&c, o->set, seed))
         return DP_ERR_USAGE;
     double t0 = milliseconds();
@@ -181,6 +183,8 @@ static int run_one(struct options *o)
     struct judgement j;
     struct config c;
     config_draw(&c, o->seed);
+    if (o->heavy)
+        config_make_heavy(&c);
     if (o->set && !config_override(&c, o->set, o->seed)) {
         fprintf(stderr, "campaign: --set %s: not a list of KEY=NUMBER; docs/campaign.md lists the keys\n",
                 o->set);
@@ -199,18 +203,24 @@ static int run_one(struct options *o)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: campaign [--runs N] [--seed S] [--jobs J] [--verbose] [--set KEY=NUMBER,...]\n"
-                    "       campaign --only-seed X [--set KEY=NUMBER,...] [--write-pcap FOLDER]\n");
+    fprintf(
+        stderr,
+        "usage: campaign [--runs N] [--seed S] [--jobs J] [--heavy] [--verbose] [--set KEY=NUMBER,...]\n"
+        "       campaign --only-seed X [--heavy] [--verbose] [--set KEY=NUMBER,...] [--write-pcap FOLDER]\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"runs", required_argument, NULL, 'n'},      {"seed", required_argument, NULL, 's'},
-        {"only-seed", required_argument, NULL, 'x'}, {"jobs", required_argument, NULL, 'j'},
-        {"set", required_argument, NULL, 'o'},       {"write-pcap", required_argument, NULL, 'w'},
-        {"verbose", no_argument, NULL, 'v'},         {0}};
+    static const struct option options[] = {{"runs", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"only-seed", required_argument, NULL, 'x'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"set", required_argument, NULL, 'o'},
+                                            {"write-pcap", required_argument, NULL, 'w'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"heavy", no_argument, NULL, 'h'},
+                                            {0}};
     struct options o = {.runs = 200, .seed = 1, .jobs = 1};
     bool one = false;
     int c;
@@ -225,6 +235,8 @@ int main(int argc, char **argv)
             o.set = optarg;
         else if (c == 'w')
             o.pcap = optarg;
+        else if (c == 'h')
+            o.heavy = true;
         else if (c == 'v')
             o.verbose = true;
         else
