@@ -387,14 +387,17 @@ static enum fate decide(struct dp_locate *l, const struct transmission *t, uint3
         if (p > next && !half_seen(l, t, p))
             continue;
         enum watch watch = watch_of(l, t, p);
-        bool proven = watch == WATCH_SILENT && not_acknowledged(l, t);
-        if (watch == WATCH_RAN || proven) {
+        if (watch == WATCH_RAN) {
             *ret_down = p;
-            *ret_silent = proven;
+            *ret_silent = false;
             return FATE_LOST;
         }
+        if (watch == WATCH_SILENT && !*ret_silent && not_acknowledged(l, t)) {
+            *ret_down = p; /* unless a farther point surely captured */
+            *ret_silent = true;
+        }
     }
-    return FATE_OUTSIDE;
+    return *ret_silent ? FATE_LOST : FATE_OUTSIDE;
 }
 
 static bool tcp_confirms(const struct dp_locate *l, const struct transmission *t)
@@ -422,6 +425,7 @@ static int add_loss(struct dp_locate *l, const struct transmission *t, struct si
     s->losses[s->loss_count++] = (struct loss_event){.t_ns = t->t_ns[t->last],
                                                      .raw_ns = o->ts_ns,
                                                      .start = o->start,
+                                                     .seq = t->start == t->end ? o->hash : (uint32_t)o->start,
                                                      .flow = t->flow->id,
                                                      .half = (uint8_t)t->half,
                                                      .down = (uint8_t)vantage_at(l, direction_of(t), down),
@@ -536,9 +540,9 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
         bool watched = half_seen(l, t, t->first - 1) ||
                        (!t->flow->half[t->half].spoke && (other->data[v].seen || other->control[v].seen));
         /* Or what provoked it came here and never got there. */
-        bool stopped = !t->flow->established && (other->data[here].seen || other->control[here].seen) &&
-                       watched_at(l, v, t->t_ns[t->first], 0, 0);
-        return watched || stopped ? reset_appeared(l, t) : DP_OK;
+        bool stopped = !t->flow->established && (other->data[here].seen || other->control[here].seen);
+        bool now = watched_at(l, v, t->t_ns[t->first], 0, 0);
+        return now && (watched || stopped) ? reset_appeared(l, t) : DP_OK;
     }
     if (!opens_at(t, t->first))
         return DP_OK;

@@ -39,7 +39,7 @@ struct observation {
     uint32_t payload;
     uint32_t ip_len;
     uint32_t tsval;
-    uint32_t hash;
+    uint32_t hash; /* of a TCP packet without stream positions: its sequence number */
     uint16_t ip_id;
     uint16_t tcp_flags;
     uint16_t marks;
@@ -63,6 +63,8 @@ struct lane {
 struct ack_mark {
     int64_t ts_ns;     /* by the vantage point's clock */
     uint64_t position; /* everything before it has arrived */
+    uint32_t tsecr;    /* the time stamp that it answers to (RFC 7323) */
+    bool has_tsecr;
 };
 
 /* Cumulative acknowledgements as one vantage point saw them, rising. */
@@ -205,6 +207,7 @@ struct slice {
 };
 
 struct loss_event {
+    uint32_t seq;
     int64_t t_ns;   /* reference clock, when it entered */
     int64_t raw_ns; /* by the upstream vantage point's clock */
     uint64_t start;

@@ -63,7 +63,8 @@ int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const st
         h->position = ack;
     int code = dp_grow(&lane->marks, &lane->room, lane->count + 1, sizeof *lane->marks);
     if (code == DP_OK)
-        lane->marks[lane->count++] = (struct ack_mark){d->ts_ns, ack};
+        lane->marks[lane->count++] =
+            (struct ack_mark){d->ts_ns, ack, d->tsecr, (d->bits & DP_DIGEST_HAS_TS) != 0};
     return code;
 }
 
@@ -212,6 +213,22 @@ static int pass(struct half *h, uint64_t start, uint64_t end, bool *ret_again)
     return DP_OK;
 }
 
+/* The acknowledgement answers to a time stamp from before this transmission: an earlier copy had arrived
+ * (Eifel detection, RFC 3522). */
+static bool answers_earlier_copy(const struct dp_locate *l, const struct half *h, const struct observation *o,
+                                 uint64_t end)
+{
+    if (!(o->marks & MARK_HAS_TS))
+        return false;
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        const struct ack_lane *lane = &h->acks[v];
+        size_t i = first_mark(lane, end);
+        if (i < lane->count && lane->marks[i].has_tsecr && (int32_t)(lane->marks[i].tsecr - o->tsval) < 0)
+            return true;
+    }
+    return false;
+}
+
 static void watch_response(struct dp_locate *l, struct half *h, uint64_t end, int64_t t)
 {
     int64_t acked;
@@ -246,6 +263,8 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
         return DP_OK;
     if (evidence_acknowledged(l, h, t->end, t->t_ns[place] + h->response_ns * 4 / 5, NULL))
         return DP_OK; /* sent again for another reason */
+    if (answers_earlier_copy(l, h, o, t->end))
+        return DP_OK;
     return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
 }
 

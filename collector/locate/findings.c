@@ -50,6 +50,11 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
     /* A capture that holds nothing at all may just not have run. */
     if (l->vantages[down].packets == 0 && !l->vantages[down].has_window)
         c = fmin(c, 0.7);
+    /* A point that misses packets by itself: so few losses before it may be such misses. */
+    const struct vantage *point = &l->vantages[down];
+    double rate = point->packets ? (double)point->missed / (double)(point->packets + point->missed) : 0;
+    if (rate > 0 && (double)s->lost_packets <= 3 * rate * (double)s->packets + 3)
+        c = fmin(c, 0.6);
     uint64_t silent = 0;
     for (size_t i = 0; i < s->loss_count; i++)
         silent += s->losses[i].silent;
@@ -108,7 +113,7 @@ static int list_packets(struct dp_finding *f, const struct side *s, uint32_t up)
         f->packets[i] = (struct dp_lost_packet){.vantage = up,
                                                 .ts_ns = e->raw_ns,
                                                 .flow = e->flow,
-                                                .seq = (uint32_t)e->start,
+                                                .seq = e->seq,
                                                 .payload_len = e->payload,
                                                 .lost_bytes = e->lost_bytes};
     }

@@ -238,6 +238,10 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         if (o->start + span > h->position || h->position == 0)
             h->position = o->start + span;
     } else {
+        if (flow->proto == 6) { /* no payload, so no hash: its place keeps the sequence number */
+            o->hash = d->seq;
+            o->hash_len = 0;
+        }
         o->start = control_key(d, flow->proto, &flow->half[1 - half]);
     }
     if (lane->seen++ == 0)

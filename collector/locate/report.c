@@ -223,6 +223,36 @@ static int by_event_time(const void *a, const void *b)
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
+static bool direct_loss_in(const struct dp_locate *l, enum dp_direction d, uint32_t low, uint32_t high)
+{
+    for (uint32_t segment = low; segment < high; segment++) {
+        const struct side *s = &l->segments[segment].side[d];
+        uint32_t neighbour = d == DP_FORWARD ? segment + 1 : segment;
+        for (size_t i = 0; i < s->loss_count; i++)
+            if (s->losses[i].down == neighbour)
+                return true;
+    }
+    return false;
+}
+
+/* What was lost somewhere in several segments stays unknown where another loss is known to lie in one of
+ * them. */
+static void review_spans(struct dp_locate *l, uint32_t segment, enum dp_direction d)
+{
+    struct side *s = &l->segments[segment].side[d];
+    uint32_t neighbour = d == DP_FORWARD ? segment + 1 : segment;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->loss_count; i++) {
+        const struct loss_event *e = &s->losses[i];
+        uint32_t low = d == DP_FORWARD ? segment : e->down, high = d == DP_FORWARD ? e->down : segment + 1;
+        if (e->down != neighbour && direct_loss_in(l, d, low, high))
+            drop_loss(l, segment, d, i, true);
+        else
+            s->losses[kept++] = *e;
+    }
+    s->loss_count = kept;
+}
+
 static void review(struct dp_locate *l)
 {
     for (size_t i = 0; i < l->flow_count; i++)
@@ -235,6 +265,9 @@ static void review(struct dp_locate *l)
     for (uint32_t i = 0; i < l->segment_count; i++)
         for (int d = 0; d < 2; d++)
             review_side(l, i, (enum dp_direction)d);
+    for (uint32_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++)
+            review_spans(l, i, (enum dp_direction)d);
     review_chance(l, DP_FORWARD);
     review_chance(l, DP_REVERSE);
     for (uint32_t i = 0; i < l->segment_count; i++)
