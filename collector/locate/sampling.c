@@ -2,15 +2,19 @@
  * packets that every vantage point saw once and that need no clock to be recognised. */
 #include "collector/locate/groups.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SAMPLE_COPIES 16
+#define CROSSINGS 32
 
 struct orientation {
     uint32_t low, high; /* vantage points between which round trips are compared */
-    bool has[2];
-    int64_t best[2];
-    int64_t begun_ns;
+    struct crossing {
+        int64_t t_ns,
+            difference; /* by the low point's clock; time from low to high in half 0, from high to low in 1 */
+    } crossings[2][CROSSINGS];
+    size_t counts[2];
     int64_t ttl_votes;
 };
 
@@ -36,16 +40,39 @@ static void orientation_from_group(struct orientation *o, int half, const struct
         o->ttl_votes -= sign;
     if (!plain || !low || !high || low == high)
         return;
-    /* Only the first second of the flow: clocks that drift must not spoil the comparison. */
-    if (o->begun_ns == 0)
-        o->begun_ns = low->o->ts_ns;
-    if (low->o->ts_ns - o->begun_ns > 1000000000LL || o->begun_ns - low->o->ts_ns > 1000000000LL)
-        return;
-    int64_t difference = (high->o->ts_ns - low->o->ts_ns) * sign;
-    if (!o->has[half] || difference < o->best[half]) {
-        o->has[half] = true;
-        o->best[half] = difference;
+    if (o->counts[half] < CROSSINGS)
+        o->crossings[half][o->counts[half]++] =
+            (struct crossing){low->o->ts_ns, (high->o->ts_ns - low->o->ts_ns) * sign};
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How much longer the round trip is at the low point than at the high one: the time there and back between
+ * them, whatever their clocks say. Each crossing is paired with the nearest in time of the other half, so
+ * that drift does not count; the median of the pairs. False where no two lie near each other. */
+static bool round_trip(const struct orientation *o, int64_t *ret_ns)
+{
+    int64_t sums[CROSSINGS];
+    size_t count = 0;
+    for (size_t i = 0; i < o->counts[1]; i++) {
+        const struct crossing *back = &o->crossings[1][i], *nearest = NULL;
+        for (size_t k = 0; k < o->counts[0]; k++) {
+            const struct crossing *there = &o->crossings[0][k];
+            if (!nearest || llabs(there->t_ns - back->t_ns) < llabs(nearest->t_ns - back->t_ns))
+                nearest = there;
+        }
+        if (nearest && llabs(nearest->t_ns - back->t_ns) < 1000000000LL)
+            sums[count++] = nearest->difference + back->difference;
     }
+    if (count == 0)
+        return false;
+    qsort(sums, count, sizeof *sums, by_value);
+    *ret_ns = sums[count / 2];
+    return true;
 }
 
 int sample_group(struct work *w, const struct reference *r, size_t count)
@@ -180,12 +207,13 @@ static int orient(struct dp_locate *l, struct flow *flow, int64_t limit, bool by
     int code = each_plain_group(&w, &o);
     if (code)
         return code;
-    bool has_difference = o.has[0] && o.has[1];
+    int64_t difference = 0;
+    bool has_difference = round_trip(&o, &difference);
     /* Without evidence it can wait for more, until its oldest packet has to be settled. */
     if (o.ttl_votes == 0 && !has_difference && (by_itself || !waits_since(l, flow, limit)))
         return DP_OK;
     flow->ttl_votes = o.ttl_votes;
-    flow_orient(l, flow, o.best[0] + o.best[1], has_difference);
+    flow_orient(l, flow, difference, has_difference);
     return DP_OK;
 }
 
