@@ -102,6 +102,8 @@ static void draw_traffic(struct config *c, struct rng *r)
     c->smtp_share = rng_chance(r, 0.5) ? 0 : rng_chance(r, 0.4) ? 1 : 0.3;
     c->reverse_share = (double)rng_below(r, 3) / 2;
     c->far_client_share = rng_chance(r, 0.45) ? 0 : rng_chance(r, 0.65) ? 1 : rng_unit(r);
+    if (c->points == 1)
+        c->far_client_share = 0; /* one point cannot tell its sides apart: the client is near */
     c->ipv6 = rng_chance(r, 0.2);
     c->ip_id_mode = rng_chance(r, 0.6) ? 0 : 1 + (int)rng_below(r, 2);
     c->timestamps = rng_chance(r, 0.75);

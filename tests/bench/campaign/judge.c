@@ -189,6 +189,20 @@ static void describe(const struct sim *s, const struct truth *t, const struct dp
 
 /* ---- patterns and counts ---- */
 
+/* Bursts that lost only a packet or two each look like chance. */
+static bool bursts_show(const struct sim *s)
+{
+    uint64_t hit = 0, lost = 0;
+    for (uint32_t b = 0; b < s->burst_count; b++) {
+        uint64_t here = 0;
+        for (size_t i = 0; i < s->loss_count; i++)
+            here += s->losses[i].t_ns >= s->bursts[b].from_ns && s->losses[i].t_ns < s->bursts[b].to_ns;
+        hit += here > 0;
+        lost += here;
+    }
+    return lost >= 6 * hit;
+}
+
 static bool pattern_fits(const struct sim *s, const struct place_truth *p, const struct dp_finding *f)
 {
     enum dp_pattern x = f->pattern;
@@ -196,7 +210,7 @@ static bool pattern_fits(const struct sim *s, const struct place_truth *p, const
     case FAULT_RANDOM:
         return x == DP_PATTERN_RANDOM;
     case FAULT_SIZE:
-        return x == DP_PATTERN_SIZE || (p->passed == 0 && x == DP_PATTERN_ALL);
+        return x == DP_PATTERN_SIZE || (p->passed_during + p->passed_after < 5 && x == DP_PATTERN_ALL);
     case FAULT_ALL:
         return x == DP_PATTERN_ALL || (p->passed == 0 && x == DP_PATTERN_HANDSHAKE);
     case FAULT_HANDSHAKE:
@@ -240,7 +254,8 @@ static void judge_first(const struct sim *s, const struct truth *t, const struct
     j->direction_right = j->located && ((int)f->direction == t->dir || t->either_way || other);
     const struct place_truth *p = &s->truth[t->stretch][t->dir];
     j->pattern_judged = j->located && t->code == DP_CODE_LOSS && j->decidable && misses_nothing(s) &&
-                        p->packets.least >= 15 && !outer(s, t->stretch);
+                        p->packets.least >= 15 && !outer(s, t->stretch) &&
+                        (s->c.fault != FAULT_BURST || bursts_show(s));
     j->pattern_right = j->pattern_judged && pattern_fits(s, p, f);
     j->size_right =
         f->pattern != DP_PATTERN_SIZE || s->c.fault != FAULT_SIZE || f->size_over <= s->c.fault_size;
