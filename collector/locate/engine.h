@@ -377,6 +377,11 @@ struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment
 /* ---- findings.c ---- */
 int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
+/* ---- verdict.c ---- */
+/* Orders the findings and draws the verdict; where there is no finding, says why it can't know, or that all
+ * is well. */
+int verdict_draw(const struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
+
 /* ---- report.c ---- */
 int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
 
