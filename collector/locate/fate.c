@@ -1,0 +1,127 @@
+/* Decides what became of a transmission behind the last vantage point that saw it. */
+#include "collector/locate/fate.h"
+
+/* The next point along the direction that this half of the flow does not go around. */
+static uint32_t next_place(const struct dp_locate *l, const struct transmission *t)
+{
+    for (uint32_t p = t->last + 1; p < l->vantage_count; p++)
+        if (half_seen(l, t, p))
+            return p;
+    return t->last + 1;
+}
+
+int64_t fate_transit(const struct dp_locate *l, const struct transmission *t, uint32_t down)
+{
+    int64_t sum = 0;
+    for (uint32_t p = t->last; p < down; p++) {
+        enum dp_direction d = direction_of(t);
+        const struct side *s = &l->segments[segment_at(l, d, p)].side[d];
+        int64_t most = s->delay_count ? s->delay_max + s->delay_max / 2 : DEFAULT_TRANSIT_NS;
+        sum += most < 100000LL ? 100000LL : most;
+    }
+    return sum;
+}
+
+/* Whether a point captured at a moment, as far as its window or its packets show. */
+bool watched_at(const struct dp_locate *l, uint32_t vantage, int64_t t, int64_t before, int64_t after)
+{
+    const struct vantage *at = &l->vantages[vantage];
+    if (!at->has_window && !at->any)
+        return false;
+    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    int64_t start = to_reference(l, vantage, at->has_window ? at->start_ns : at->first_ns);
+    int64_t end = to_reference(l, vantage, at->has_window ? at->end_ns : at->last_ns);
+    return t - before > start + error && t + after < end - error;
+}
+
+enum watch { WATCH_RAN, WATCH_NOT, WATCH_SILENT };
+
+/* What a point did when the packet should have come: it captured; it did not; or its capture shows nothing
+ * from then on and does not say whether it was over. */
+static enum watch watch_of(const struct dp_locate *l, const struct transmission *t, uint32_t place)
+{
+    uint32_t v = vantage_at(l, direction_of(t), place);
+    const struct vantage *at = &l->vantages[v];
+    int64_t sent = t->t_ns[t->last];
+    if (watched_at(l, v, sent, 0, fate_transit(l, t, place)))
+        return WATCH_RAN;
+    if (at->has_window)
+        return WATCH_NOT;
+    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    if (at->any && sent <= to_reference(l, v, at->first_ns) + error)
+        return WATCH_NOT;
+    return WATCH_SILENT;
+}
+
+/* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its
+ * acknowledgement. */
+static bool not_acknowledged(const struct dp_locate *l, const struct transmission *t)
+{
+    const struct half *h = &t->flow->half[t->half];
+    if (t->flow->proto != 6 || t->start == t->end)
+        return false;
+    if (evidence_acknowledged(l, h, t->end, INT64_MAX, NULL) || t->start < h->sacked_above)
+        return false;
+    int64_t sent = t->t_ns[t->last];
+    if (t->next_copy_ns && t->next_copy_ns - sent > 1000000LL)
+        return true;
+    uint32_t v = vantage_at(l, direction_of(t), t->last);
+    int64_t flow_went_on = to_reference(l, v, h->data[v].last_ns);
+    const struct vantage *at = &l->vantages[v];
+    bool over = at->has_window && at->end_ns < DP_LOCATE_STILL_RUNNING;
+    int64_t watched = to_reference(l, v, over ? at->end_ns : at->last_ns);
+    return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
+}
+
+/* Acknowledged by the receiver, and no other copy explains it: this one arrived. */
+static bool arrived(const struct dp_locate *l, const struct transmission *t, enum fate *ret_fate)
+{
+    int64_t acked;
+    if (t->flow->proto != 6 || t->start == t->end ||
+        !evidence_acknowledged(l, &t->flow->half[t->half], t->end, INT64_MAX, &acked) ||
+        acked < t->t_ns[t->last] - 1000000LL)
+        return false;
+    if (t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL)
+        return false;
+    *ret_fate = t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
+    return true;
+}
+
+/* ret_down: the next place that captured at that moment and did not see it. ret_silent: it may have been
+ * over. */
+enum fate fate_decide(const struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
+                      bool *ret_silent)
+{
+    enum fate fate;
+    uint32_t next = next_place(l, t);
+    *ret_down = next;
+    *ret_silent = false;
+    if (t->duplicate)
+        return FATE_OUTSIDE; /* the original is what counts */
+    if (arrived(l, t, &fate))
+        return fate;
+    if (t->seen[t->last]->ttl <= 1)
+        return FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
+    for (uint32_t p = next; p < l->vantage_count; p++) {
+        if (p > next && !half_seen(l, t, p))
+            continue;
+        enum watch watch = watch_of(l, t, p);
+        if (watch == WATCH_RAN) {
+            *ret_down = p;
+            *ret_silent = false;
+            return FATE_LOST;
+        }
+        if (watch == WATCH_SILENT && !*ret_silent && not_acknowledged(l, t)) {
+            *ret_down = p; /* unless a farther point surely captured */
+            *ret_silent = true;
+        }
+    }
+    return *ret_silent ? FATE_LOST : FATE_OUTSIDE;
+}
+
+bool fate_confirmed(const struct dp_locate *l, const struct transmission *t)
+{
+    if (t->flow->proto != 6 || t->start == t->end)
+        return false;
+    return t->next_copy_ns != 0 || not_acknowledged(l, t);
+}
