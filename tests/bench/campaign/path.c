@@ -39,14 +39,23 @@ static void duplicate(struct sim *s, struct packet *p, uint32_t stretch, int64_t
     arrive_at(s, copy, stretch, t + rng_between(&s->rng_path, 2 * US, 120 * US));
 }
 
+/* A short queue before a slow link has a fast way back: what is queued there without bound would be late for
+ * seconds. */
+static double rate_of(const struct sim *s, uint32_t stretch, int dir)
+{
+    double rate = s->c.stretch[stretch].rate;
+    bool back = s->c.fault == FAULT_QUEUE && s->c.fault_stretch == stretch && s->c.fault_dir != dir;
+    return back && rate < 2e7 ? 2e7 : rate;
+}
+
 /* Through the stretch's queue and over it. */
 void path_continue(struct sim *s, struct packet *p, uint32_t stretch, int64_t delay)
 {
     const struct stretch_config *c = &s->c.stretch[stretch];
     struct lane_sim *lane = &s->lane[stretch][p->dir];
-    double bytes = packet_ip_len(s, p);
+    double bytes = packet_ip_len(s, p), rate = rate_of(s, stretch, p->dir);
     int64_t start = lane->busy_until > s->now ? lane->busy_until : s->now;
-    double backlog = (double)(start - s->now) * c->rate / 1e9;
+    double backlog = (double)(start - s->now) * rate / 1e9;
     if (s->c.fault == FAULT_QUEUE && s->c.fault_stretch == stretch && s->c.fault_dir == p->dir &&
         !p->immune && backlog + bytes > s->c.fault_bucket) {
         truth_lost(s, p, stretch, start + c->delay_ns);
@@ -54,7 +63,7 @@ void path_continue(struct sim *s, struct packet *p, uint32_t stretch, int64_t de
         return;
     }
     s->crossed[stretch][p->dir]++;
-    lane->busy_until = start + (int64_t)(bytes * 1e9 / c->rate) + 1;
+    lane->busy_until = start + (int64_t)(bytes * 1e9 / rate) + 1;
     int64_t t = lane->busy_until + c->delay_ns + delay;
     if (c->jitter_ns)
         t += (int64_t)rng_below(&s->rng_path, (uint64_t)c->jitter_ns);
