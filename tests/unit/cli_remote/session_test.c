@@ -384,7 +384,10 @@ static void test_export(void **state)
     char line[256], force[300], out[128];
     (void)snprintf(out, sizeof out, "%s", in_directory("out.pcapng"));
     (void)snprintf(line, sizeof line, "capture export c1 --merge %s", out);
-    assert_int_equal(run(&output, line), 3);
+    int exported = run(&output, line);
+    if (exported != 3)
+        print_error("%s", output.err);
+    assert_int_equal(exported, 3);
     assert_says(output.out, "3,000 packets of 1 vantage point");
     assert_says(output.err, "The packets of lb1/eth0 are missing: the ring holds nothing");
     assert_int_equal(packets_in(out), EXPORT_PACKETS);
