@@ -50,6 +50,8 @@ bool copies_differ(const struct observation *a, const struct observation *b)
 static int64_t clock_tolerance(const struct dp_locate *l)
 {
     int64_t worst = 0;
+    if (l->no_clock_correction)
+        return 1000000;
     for (size_t v = 0; v < l->vantage_count; v++) {
         if (l->vantages[v].error_ns < 0)
             return 50000000; /* not known: TCP's copies are farther apart than this almost always */

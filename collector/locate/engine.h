@@ -311,6 +311,14 @@ static inline bool half_forward(const struct flow *flow, int half)
 }
 
 /* ---- clocks (locate.c) ---- */
+/* The bound of a vantage point's clock error; 1 ms where none is known, nothing where stamps are to be
+ * believed. */
+static inline int64_t clock_error(const struct dp_locate *l, uint32_t vantage)
+{
+    if (l->no_clock_correction)
+        return 0;
+    return l->vantages[vantage].error_ns < 0 ? 1000000 : l->vantages[vantage].error_ns;
+}
 /* Whether a vantage point's packets can be put in time with the others'. */
 bool clock_known(const struct dp_locate *l, size_t vantage);
 /* A vantage point's stamp by the reference clock. */

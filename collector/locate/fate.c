@@ -28,7 +28,7 @@ bool watched_at(const struct dp_locate *l, uint32_t vantage, int64_t t, int64_t 
     const struct vantage *at = &l->vantages[vantage];
     if (!at->has_window && !at->any)
         return false;
-    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    int64_t error = clock_error(l, vantage);
     int64_t start = to_reference(l, vantage, at->has_window ? at->start_ns : at->first_ns);
     int64_t end = to_reference(l, vantage, at->has_window ? at->end_ns : at->last_ns);
     return t - before > start + error && t + after < end - error;
@@ -47,7 +47,7 @@ static enum watch watch_of(const struct dp_locate *l, const struct transmission 
         return WATCH_RAN;
     if (at->has_window)
         return WATCH_NOT;
-    int64_t error = at->error_ns < 0 ? 1000000 : at->error_ns;
+    int64_t error = clock_error(l, v);
     if (at->any && sent <= to_reference(l, v, at->first_ns) + error)
         return WATCH_NOT;
     return WATCH_SILENT;
