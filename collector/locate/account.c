@@ -165,6 +165,8 @@ static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t p
         slice->passed++;
     if (!up || !down)
         return DP_OK;
+    if (s->passed_from_ns == 0 || when < s->passed_from_ns)
+        s->passed_from_ns = when;
     if (when > s->passed_until_ns)
         s->passed_until_ns = when;
     uint32_t length = up->ip_len < down->ip_len ? up->ip_len : down->ip_len;

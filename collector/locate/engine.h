@@ -244,6 +244,7 @@ struct side {
     uint32_t passage_stride; /* of so many seconds one is kept; 0 as 1 */
     int64_t *delays;         /* reservoir */
     uint64_t delay_count;
+    int64_t passed_from_ns;  /* when the first packet set out that came through; 0 none */
     int64_t passed_until_ns; /* when the last packet set out that came through */
     int64_t delay_min, delay_max;
 };

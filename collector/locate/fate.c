@@ -45,6 +45,11 @@ static enum watch watch_of(const struct dp_locate *l, const struct transmission 
     int64_t sent = t->t_ns[t->last];
     if (watched_at(l, v, sent, 0, fate_transit(l, t, place)))
         return WATCH_RAN;
+    /* It saw what had set out before this and captures until later: then it ran, however its clock is off. */
+    const struct side *s = &l->segments[segment_at(l, direction_of(t), t->last)].side[direction_of(t)];
+    if (place == t->last + 1 && s->passed_from_ns && sent > s->passed_from_ns &&
+        watched_at(l, v, sent + 2 * clock_error(l, v) + 1, 0, fate_transit(l, t, place)))
+        return WATCH_RAN;
     if (at->has_window)
         return WATCH_NOT;
     int64_t error = clock_error(l, v);

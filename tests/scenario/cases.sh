@@ -20,7 +20,16 @@ case_segment() {
 }
 
 # Data goes the way of the fault, so that the fault meets data and not only acknowledgements.
+# What the end hosts' own TCP dropped after their capture saw it (a full backlog or receive buffer, as the kernel counts it):
+# TCP sends that again as well, and locate rightly reports it as lost before or beyond the vantage points.
+case_host_drops() {
+    local host
+    for host in mx1 remote; do lab_in $host nstat -asz 2>/dev/null; done |
+        awk '$1 ~ /BacklogDrop|RcvQDrop|Prune|OFODrop/ { sum += $2 } END { print sum + 0 }'
+}
+
 case_run() {
+    local host_drops=$(case_host_drops)
     local dir=$1 offload=$2 ip=$3 place=$4 direction=$5 pattern=$6 host=$REMOTE_4 mode=up port=sport background=()
     local from to kind
     [ "$ip" = 4 ] || host=$REMOTE_6
@@ -90,6 +99,7 @@ case_run() {
     lab_capture_stop
     lab_truth "$dir" >"$dir/truth.json"
     read -r from to kind <<<"$(case_segment "$place")"
-    printf '{"place": "%s", "from": "%s", "to": "%s", "kind": "%s", "direction": "%s", "pattern": "%s", "offload": "%s", "ip": %s}\n' \
-        "$place" "$from" "$to" "$kind" "$direction" "$pattern" "$offload" "$ip" >"$dir/case.json"
+    host_drops=$(($(case_host_drops) - host_drops))
+    printf '{"place": "%s", "from": "%s", "to": "%s", "kind": "%s", "direction": "%s", "pattern": "%s", "offload": "%s", "ip": %s, "host_drops": %s}\n' \
+        "$place" "$from" "$to" "$kind" "$direction" "$pattern" "$offload" "$ip" "$host_drops" >"$dir/case.json"
 }
