@@ -88,11 +88,11 @@ int dp_capwriter_interface(struct dp_capwriter *writer, const char *name, int li
 int dp_capwriter_packet(struct dp_capwriter *writer, uint32_t interface, int64_t ts_ns, const uint8_t *data,
                         size_t captured, size_t wire_len, const char *comment) DP_MUST_CHECK;
 
-/* Writes an interface's statistics (start, end, received, dropped). start_ns > end_ns: the times are not known
- * and left out; so are dropped packets where DP_CAPWRITER_UNKNOWN is given. */
+/* Writes an interface's statistics (start, end, received, dropped). start_ns > end_ns: the times are not
+ * known and left out; so are dropped packets where DP_CAPWRITER_UNKNOWN is given. */
 #define DP_CAPWRITER_UNKNOWN UINT64_MAX
-int dp_capwriter_stats(struct dp_capwriter * writer, uint32_t interface, int64_t start_ns,
-                               int64_t end_ns, uint64_t received, uint64_t dropped) DP_MUST_CHECK;
+int dp_capwriter_stats(struct dp_capwriter *writer, uint32_t interface, int64_t start_ns, int64_t end_ns,
+                       uint64_t received, uint64_t dropped) DP_MUST_CHECK;
 
 uint64_t dp_capwriter_size(const struct dp_capwriter *writer); /* bytes written so far */
 int dp_capwriter_flush(struct dp_capwriter *writer) DP_MUST_CHECK;
