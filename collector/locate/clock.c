@@ -8,7 +8,7 @@
 
 #define FIRST_WIDTH_NS 100000000LL /* 100 ms */
 #define MAX_SLICES 16384
-#define MAX_SKEW 0.001 /* 1,000 ppm: no working clock is worse */
+#define MAX_SKEW 0.0005 /* 500 ppm: as far as adjtime(3) slews a clock; oscillators stay within 100 */
 
 struct point {
     double t, y;
@@ -163,15 +163,25 @@ static double widest(const struct envelope *e)
     return (lo + hi) / 2;
 }
 
+/* Whether both directions were seen nearly all along: else a tilted line finds room where one of them is
+ * missing. */
+static bool covered(const struct envelope *e)
+{
+    double up_first = e->up[0].t, up_last = e->up[e->up_count - 1].t;
+    double low_first = e->low[0].t, low_last = e->low[e->low_count - 1].t;
+    double span = fmax(up_last, low_last) - fmin(up_first, low_first);
+    return fmin(up_last, low_last) - fmax(up_first, low_first) >= 0.8 * span;
+}
+
 /* Queues that fill and drain within a short capture look like a skew, but they never make it impossible that
  * there is none. So where no skew fits as well, the smallest one is taken that leaves a fair part of the
- * widest margin. */
+ * widest margin; also where one direction was seen for a part of the time only. */
 static double modest(const struct envelope *e, double best)
 {
     double margin = margin_at(e, best);
-    if (margin <= 0 || margin_at(e, 0) < 0)
+    if (margin <= 0 || (margin_at(e, 0) < 0 && covered(e)))
         return best;
-    double enough = 0.25 * margin;
+    double enough = (covered(e) ? 0.25 : 0.02) * margin;
     if (margin_at(e, 0) >= enough)
         return 0;
     double lo = 0, hi = 1; /* as a part of best */
