@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""merge_tests.py BUILDS PRESET:LABEL,LABEL[:NOT-THIS,NOT-THAT]... : one CTestTestfile.cmake, on standard output, that runs the tests of
+"""merge_tests.py BUILDS PRESET:LABEL,LABEL... : one CTestTestfile.cmake, on standard output, that runs the tests of
 several build directories BUILDS/PRESET as PRESET/NAME. A test is taken when it has one of the labels; "other" takes
 those with none of the labels that any preset names, except benchmarks."""
 import json
@@ -19,14 +19,14 @@ def quote(text):
 def main():
     builds = sys.argv[1]
     for argument in sys.argv[2:]:
-        preset, labels, without = (argument + ":").split(":")[:3]
-        labels, without = set(labels.split(",")), set(without.split(","))
+        preset, labels = argument.split(":")
+        labels = set(labels.split(","))
         shown = subprocess.run(["ctest", "--test-dir", f"{builds}/{preset}", "--show-only=json-v1"],
                                check=True, capture_output=True, text=True)
         for test in json.loads(shown.stdout)["tests"]:
             properties = {p["name"]: p["value"] for p in test["properties"]}
             own = set(properties.get("LABELS", [])) & KNOWN or {"other"}
-            if not own & labels or test["name"] in without:
+            if not own & labels:
                 continue
             if "command" not in test:
                 raise SystemExit(f"test {test['name']} of {preset} has no program: was everything built?")
