@@ -76,12 +76,12 @@ bench_store() {
     store_agent
     for ((i = 0; i < repeat; i++)); do
         : >"$store/push.out"
-        before=$(store_sql "SELECT pg_total_relation_size('batch')")
+        before=$(store_sql "SELECT pg_total_relation_size('droppoint.batch')")
         store_droppoint capture run --path bench --duration 120s --json >"$store/verdict.json" 2>"$store/run.err" || true
         grep -q "\"lost_packets\": *$lost\\b" "$store/verdict.json" ||
             die "the live verdict does not name the $lost lost packets: $(tail -3 "$store/run.err")"
-        read -r records bytes batches took < <(grep -v ready "$store/push.out")
-        size=$(($(store_sql "SELECT pg_total_relation_size('batch')") - before))
+        read -r records bytes batches took < <(grep -av ready "$store/push.out")
+        size=$(($(store_sql "SELECT pg_total_relation_size('droppoint.batch')") - before))
         rates_seen+=("$(calc "$records / $took" %.0f)")
     done
     head_row "five streams of one agent, $records packets" ""
