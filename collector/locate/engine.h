@@ -2,9 +2,10 @@
  *
  * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation;
  * custody.c puts the observations of all vantage points together into transmissions (groups.c gathers them,
- * sampling.c learns directions and clocks first, copies.c tells copies apart); account.c books what each
- * transmission proves; evidence.c adds what TCP itself tells; pattern.c and findings.c draw the conclusions;
- * text.c puts them into words. */
+ * sampling.c learns directions and clocks first, copies.c tells copies apart); fate.c decides where each
+ * transmission ended and account.c books what that proves; evidence.c adds what TCP itself tells; pattern.c,
+ * findings.c and verdict.c draw the conclusions; text.c puts them into words.
+ */
 #ifndef DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
 #define DROPPOINT_COLLECTOR_LOCATE_ENGINE_H
 
