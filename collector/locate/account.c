@@ -274,10 +274,12 @@ static int add_loss(struct dp_locate *l, const struct transmission *t, struct si
     int code = dp_grow(&s->losses, &s->loss_room, s->loss_count + 1, sizeof *s->losses);
     if (code)
         return code;
+    const struct view *view = &t->flow->views[vantage_at(l, direction_of(t), t->last)];
+    uint32_t number = t->start == t->end ? o->hash : (uint32_t)o->start;
     s->losses[s->loss_count++] = (struct loss_event){.t_ns = t->t_ns[t->last],
                                                      .raw_ns = o->ts_ns,
                                                      .start = o->start,
-                                                     .seq = t->start == t->end ? o->hash : (uint32_t)o->start,
+                                                     .seq = number - view->shift[t->half],
                                                      .flow = t->flow->id,
                                                      .half = (uint8_t)t->half,
                                                      .down = (uint8_t)vantage_at(l, direction_of(t), down),

@@ -1,6 +1,7 @@
 /* The engine's own structures, shared by its parts and by nobody else.
  *
- * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation;
+ * The way of the data: locate.c takes digests and files each under its flow (flows.c) as an observation,
+ * numbered as its vantage point's view of the flow has it (views.c); pairing.c joins flows that are one;
  * custody.c puts the observations of all vantage points together into transmissions (groups.c gathers them,
  * sampling.c learns directions and clocks first, copies.c tells copies apart); fate.c decides where each
  * transmission ended and account.c books what that proves; evidence.c adds what TCP itself tells; pattern.c,
@@ -40,7 +41,8 @@ struct observation {
     uint32_t payload;
     uint32_t ip_len;
     uint32_t tsval;
-    uint32_t hash; /* of a TCP packet without stream positions: its sequence number */
+    uint32_t
+        hash; /* of a TCP packet without stream positions: its sequence number, by the flow's numbering */
     uint16_t ip_id;
     uint16_t tcp_flags;
     uint16_t marks;
@@ -135,12 +137,32 @@ struct half {
     uint64_t content_base;   /* SMTP: where the message's content begins; 0 not known */
     uint8_t content_vantage; /* that says so */
     bool syn, rst;
-    bool spoke; /* sent anything but RSTs */
+    bool spoke;      /* sent anything but RSTs */
+    bool ts_ignored; /* something on the path rewrites its TCP time stamps, ... */
+    bool id_ignored; /* ... its IP IDs */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
     uint8_t window_vantage;
     int64_t zero_since_ns, zero_last_ns; /* 0: none open */
     int64_t longest_zero_ns;
+};
+
+#define LEGS_MOST 8 /* connections in a row that one flow is carried in */
+
+/* A host that ends the connection, between leg i and leg i + 1 of a flow: a proxy, or a mail relay. Each leg
+ * has handshakes, acknowledgements, copies and timings of its own. */
+struct handover {
+    bool carries[2]; /* the same bytes of this half go on in the next leg, at the same stream positions ... */
+    uint64_t from[2]; /* ... from this one on; before it each side speaks for itself */
+};
+
+/* How a vantage point numbers a flow. What lies on the path may rewrite sequence numbers and time stamps by a
+ * constant difference; a host that ends the connection carries the same bytes in one of its own. */
+struct view {
+    uint64_t position[2]; /* highest stream position of each half that it showed; 0 none */
+    uint32_t shift[2];    /* to add to its sequence numbers of each half, so that all views number alike */
+    uint32_t ts_shift[2]; /* to add to its TCP time stamps */
+    uint8_t leg; /* 0 at the first vantage point; one more behind each host that ends the connection */
 };
 
 struct flow {
@@ -163,6 +185,13 @@ struct flow {
     int64_t smtp_ns; /* its time by the reference clock's raw lane */
     uint8_t smtp_vantage;
     struct half half[2];          /* 0: client to server */
+    struct view *views;           /* per vantage point */
+    uint8_t legs;                 /* connections in a row; 1 where no host on the path ends it */
+    struct handover *handovers;   /* legs - 1; NULL where there is one leg */
+    struct flow *joined_into;     /* this one turned out to be part of another: it is empty */
+    uint32_t joined_shift[2];     /* ... with sequence numbers that are to be shifted by so much, ... */
+    uint8_t joined_leg;           /* ... as this leg of it, ... */
+    bool joined_swapped;          /* ... and its client is the other's server */
     uint8_t *seen_at;             /* per vantage point: whether any packet */
     struct dp_endpoints *seen_as; /* per vantage point; family 0: not seen */
     /* orientation evidence between first and last vantage that share packets */
@@ -174,6 +203,7 @@ struct flow {
 struct local_flow {
     struct dp_flow_def def;
     struct flow *flow;
+    uint32_t isn;        /* of the last SYN */
     bool known, swapped; /* swapped: def.a is the server */
 };
 
@@ -208,7 +238,7 @@ struct slice {
 };
 
 struct loss_event {
-    uint32_t seq;
+    uint32_t seq;   /* as the upstream vantage point saw it */
     int64_t t_ns;   /* reference clock, when it entered */
     int64_t raw_ns; /* by the upstream vantage point's clock */
     uint64_t start;
@@ -300,6 +330,8 @@ int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def 
 /* The flow of one digest; pairs it at its first one. *ret_from_client tells the half. */
 int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *digest, struct flow **ret_flow,
             bool *ret_from_client) DP_MUST_CHECK;
+/* The flow that a vantage point knows by this number; NULL: none yet. */
+struct flow *flow_at(struct vantage *v, uint32_t number);
 void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_difference, bool has_difference);
 void flow_free(struct flow *flow, size_t vantages);
 /* The vantage point at place `index` along the direction that the half travels, and back. */
@@ -311,6 +343,24 @@ static inline bool half_forward(const struct flow *flow, int half)
 {
     return (half == 0) == flow->client_near;
 }
+
+/* ---- views.c ---- */
+/* The stream position of a sequence number at a vantage point. Its low 32 bits are the number, shifted. */
+uint64_t view_position(const struct flow *flow, int half, uint32_t vantage, uint32_t seq);
+/* What makes a packet without stream positions itself. Sequence number and time stamp stay removable, so that
+ * view_shift can renumber it: both go into the key by exclusive or. */
+uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest, bool has_ts, uint32_t tsval);
+/* Renumbers what waits at a vantage point and all that follows: `by` is added to the positions of a half. */
+void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by);
+/* The same for a half's TCP time stamps; and no more regard for time stamps, or IP IDs, of a half. */
+void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by);
+void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half);
+void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half);
+/* Makes `from` a part of `into`: no vantage point has seen both, and nothing of `from` was settled. by: added
+ * to its positions of each half (of `into`). swapped: its client is the other's server. leg: as in struct
+ * view. Packets that follow at any vantage point are taken for `into`. */
+void flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const uint32_t by[2], bool swapped,
+               uint8_t leg);
 
 /* ---- clocks (locate.c) ---- */
 /* The bound of a vantage point's clock error; 1 ms where none is known, nothing where stamps are to be
@@ -363,6 +413,7 @@ struct transmission {
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
 
 /* ---- evidence.c ---- */
+/* `half` is the half whose data is acknowledged; the digest comes from the other side. */
 int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage,
                          const struct dp_digest *digest) DP_MUST_CHECK;
 /* Whether the receiver acknowledged everything before `position` by reference time t (INT64_MAX: ever). */

@@ -24,14 +24,17 @@ static int note_dsack(struct half *h, uint64_t start, uint64_t end)
     return code;
 }
 
-static int watch_sack(struct half *h, uint64_t ack, const struct dp_digest *d)
+/* shift: of the vantage point's numbers */
+static int watch_sack(struct half *h, uint64_t ack, uint32_t shift, const struct dp_digest *d)
 {
     for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++) {
-        uint64_t start = near_position(ack, d->sack[i][0]), end = near_position(ack, d->sack[i][1]);
+        uint64_t start = near_position(ack, d->sack[i][0] + shift),
+                 end = near_position(ack, d->sack[i][1] + shift);
         if (end <= start)
             continue;
-        bool inside_next = i == 0 && d->sack_count > 1 && start >= near_position(ack, d->sack[1][0]) &&
-                           end <= near_position(ack, d->sack[1][1]);
+        bool inside_next = i == 0 && d->sack_count > 1 &&
+                           start >= near_position(ack, d->sack[1][0] + shift) &&
+                           end <= near_position(ack, d->sack[1][1] + shift);
         if (i == 0 && (end <= ack || inside_next)) { /* RFC 2883: the first block tells what came twice */
             int code = note_dsack(h, start, end);
             if (code)
@@ -43,17 +46,16 @@ static int watch_sack(struct half *h, uint64_t ack, const struct dp_digest *d)
     return DP_OK;
 }
 
-/* `half` is the half whose data is acknowledged; the digest comes from the other side. */
 int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)
 {
     struct half *h = &flow->half[half];
     struct ack_lane *lane = &h->acks[vantage];
     if (d->tcp_flags & DP_TCP_RST)
         return DP_OK;
-    uint64_t near = h->position ? h->position : ((1ULL << 33) | d->ack);
-    uint64_t ack = near_position(near, d->ack);
+    struct view *view = &flow->views[vantage];
+    uint64_t ack = view_position(flow, half, vantage, d->ack);
     if (d->sack_count) {
-        int code = watch_sack(h, ack, d);
+        int code = watch_sack(h, ack, view->shift[half], d);
         if (code)
             return code;
     }
@@ -61,10 +63,12 @@ int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const st
         return DP_OK;
     if (h->position == 0)
         h->position = ack;
+    if (view->position[half] == 0)
+        view->position[half] = ack;
     int code = dp_grow(&lane->marks, &lane->room, lane->count + 1, sizeof *lane->marks);
     if (code == DP_OK)
-        lane->marks[lane->count++] =
-            (struct ack_mark){d->ts_ns, ack, d->tsecr, (d->bits & DP_DIGEST_HAS_TS) != 0};
+        lane->marks[lane->count++] = (struct ack_mark){d->ts_ns, ack, d->tsecr + view->ts_shift[half],
+                                                       (d->bits & DP_DIGEST_HAS_TS) && !h->ts_ignored};
     return code;
 }
 

@@ -153,6 +153,8 @@ void flow_free(struct flow *flow, size_t vantages)
     half_free(&flow->half[1], vantages);
     free(flow->seen_at);
     free(flow->seen_as);
+    free(flow->views);
+    free(flow->handovers);
     free(flow);
 }
 
@@ -169,7 +171,9 @@ static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpo
         return DP_ERR_NOMEM;
     flow->seen_at = calloc(l->vantage_count, 1);
     flow->seen_as = calloc(l->vantage_count, sizeof *flow->seen_as);
-    if (!flow->seen_at || !flow->seen_as || half_new(&flow->half[0], l->vantage_count) ||
+    flow->views = calloc(l->vantage_count, sizeof *flow->views);
+    flow->legs = 1;
+    if (!flow->seen_at || !flow->seen_as || !flow->views || half_new(&flow->half[0], l->vantage_count) ||
         half_new(&flow->half[1], l->vantage_count)) {
         flow_free(flow, l->vantage_count);
         return DP_ERR_NOMEM;
@@ -211,7 +215,10 @@ static struct flow *find_by_isn(struct dp_locate *l, uint32_t vantage, uint32_t 
         struct table_key other = flow_key(f);
         if (memcmp(&other, &key, sizeof key) == 0)
             return f;
-        if (!f->seen_at[vantage])
+        const struct flow *whole = f;
+        while (whole->joined_into)
+            whole = whole->joined_into;
+        if (!whole->seen_at[vantage])
             rewritten = f;
     }
     return rewritten;
@@ -228,6 +235,48 @@ static struct dp_endpoints endpoints_of(const struct dp_flow_def *def, bool swap
 static bool same_endpoint(const struct dp_addr *a, uint16_t a_port, const struct dp_addr *b, uint16_t b_port)
 {
     return a_port == b_port && dp_addr_equal(a, b);
+}
+
+/* Which way round a vantage point names the flow's ends. */
+static bool names_swapped(const struct flow *flow, const struct dp_flow_def *def, bool otherwise)
+{
+    const struct dp_endpoints *e = &flow->endpoints;
+    if (same_endpoint(&e->client, e->client_port, &def->a, def->a_port))
+        return false;
+    if (same_endpoint(&e->client, e->client_port, &def->b, def->b_port))
+        return true;
+    return otherwise;
+}
+
+/* Where packets of a flow go that became a part of another. */
+static void follow(struct local_flow *local)
+{
+    while (local->flow->joined_into) {
+        local->swapped = local->swapped != local->flow->joined_swapped;
+        local->flow = local->flow->joined_into;
+    }
+}
+
+/* A vantage point that meets a joined flow numbers it as the others did that knew it under that name. */
+static void take_view(uint32_t vantage, struct local_flow *local)
+{
+    struct view view = {0};
+    const struct flow *flow = local->flow;
+    bool fresh = true;
+    for (; flow->joined_into; flow = flow->joined_into) {
+        if (flow->joined_swapped) {
+            uint32_t shift = view.shift[0];
+            view.shift[0] = view.shift[1];
+            view.shift[1] = shift;
+        }
+        view.shift[0] += flow->joined_shift[0];
+        view.shift[1] += flow->joined_shift[1];
+        view.leg = (uint8_t)(view.leg + flow->joined_leg);
+        fresh = !flow->joined_into->seen_at[vantage];
+    }
+    follow(local);
+    if (fresh && !local->flow->seen_at[vantage])
+        local->flow->views[vantage] = view;
 }
 
 static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local, const struct dp_digest *d)
@@ -253,19 +302,24 @@ static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local,
             return code;
         flow->client_known = known;
     } else {
-        const struct dp_endpoints *e = &flow->endpoints;
-        if (same_endpoint(&e->client, e->client_port, &def->a, def->a_port))
-            swapped = false;
-        else if (same_endpoint(&e->client, e->client_port, &def->b, def->b_port))
-            swapped = true;
+        swapped = names_swapped(flow, def, swapped);
     }
     if (syn)
         remember_isn(l, flow, isn);
-    flow->seen_at[vantage] = 1;
-    flow->seen_as[vantage] = endpoints_of(def, swapped);
     local->flow = flow;
     local->swapped = swapped;
+    take_view(vantage, local);
+    local->flow->seen_at[vantage] = 1;
+    local->flow->seen_as[vantage] = endpoints_of(def, local->swapped);
     return DP_OK;
+}
+
+struct flow *flow_at(struct vantage *v, uint32_t number)
+{
+    if (number >= v->flow_room || !v->flows[number].known || !v->flows[number].flow)
+        return NULL;
+    follow(&v->flows[number]);
+    return v->flows[number].flow;
 }
 
 int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d, struct flow **ret_flow,
@@ -276,14 +330,17 @@ int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d, st
         return DP_ERR_RANGE;
     struct local_flow *local = &v->flows[d->flow];
     bool opening = local->def.proto == 6 && (d->tcp_flags & (DP_TCP_SYN | DP_TCP_ACK)) == DP_TCP_SYN;
-    if (!local->flow || (opening && local->flow->has_isn && local->flow->isn != d->seq)) {
+    if (local->flow && opening && !local->flow->has_isn) {
+        /* Seen from its middle before, or by its answer only; now its SYN. */
+        remember_isn(l, local->flow, d->seq);
+    } else if (!local->flow || (opening && local->isn != d->seq)) {
         int code = pair(l, vantage, local, d);
         if (code)
             return code;
-    } else if (opening && !local->flow->has_isn) {
-        /* Seen from its middle before, or by its answer only; now its SYN. */
-        remember_isn(l, local->flow, d->seq);
     }
+    if (opening)
+        local->isn = d->seq;
+    follow(local);
     *ret_flow = local->flow;
     *ret_from_client = (d->dir == 0) != local->swapped;
     return DP_OK;

@@ -84,47 +84,39 @@ void dp_locate_free(struct dp_locate *l)
     free(l);
 }
 
-/* The 64-bit stream position of a sequence number near what the half has reached. Its low 32 bits are the
- * number. */
-static uint64_t unwrap(uint64_t near, uint32_t seq)
-{
-    if (near == 0)
-        return (1ULL << 33) | seq;
-    return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
-}
-
 static uint64_t mix(uint64_t h, uint64_t value)
 {
     h = (h ^ value) * 0x9fb21c651e98df25ULL;
     return h ^ (h >> 32);
 }
 
-/* What makes a packet without stream positions itself, and no middlebox on a plain path touches. Of TCP the
- * acknowledged position leads, so that keys come nearly in order. */
-static uint64_t control_key(const struct dp_digest *d, uint8_t proto, const struct half *other)
+/* What makes a packet without stream positions itself, and no middlebox on a plain path touches. */
+static uint64_t key_of(const struct dp_digest *d, const struct flow *flow, int half, uint32_t vantage)
 {
-    uint64_t h = mix(0x243f6a8885a308d3ULL, proto);
-    if (proto == 6) {
-        h = mix(h, d->seq);
+    uint64_t h = mix(0x243f6a8885a308d3ULL, flow->proto);
+    if (flow->proto == 6) {
+        const struct view *view = &flow->views[vantage];
         h = mix(h, ((uint64_t)(d->tcp_flags & 0x3f) << 16) | d->window);
-        if (d->bits & DP_DIGEST_HAS_TS)
-            h = mix(h, ((uint64_t)d->tsval << 32) | d->tsecr);
         for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
-            h = mix(h, ((uint64_t)d->sack[i][0] << 32) | d->sack[i][1]);
-        return unwrap(other->position, d->ack) << 24 | (h >> 40);
+            h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
+        bool has_ts = (d->bits & DP_DIGEST_HAS_TS) && !flow->half[half].ts_ignored;
+        return control_key(view_position(flow, 1 - half, vantage, d->ack), d->seq + view->shift[half],
+                           (uint32_t)(h >> 32), has_ts, d->tsval + view->ts_shift[half]);
     }
     h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
     h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
     return h;
 }
 
-static void fill_observation(struct observation *o, const struct dp_digest *d)
+static void fill_observation(struct observation *o, const struct dp_digest *d, const struct flow *flow,
+                             int half, uint32_t vantage)
 {
+    const struct half *h = &flow->half[half];
     *o = (struct observation){
         .ts_ns = d->ts_ns,
         .payload = d->payload_len,
         .ip_len = d->ip_len,
-        .tsval = d->tsval,
+        .tsval = d->tsval + flow->views[vantage].ts_shift[half],
         .hash = d->hash,
         .ip_id = d->ip_id,
         .tcp_flags = d->tcp_flags,
@@ -132,9 +124,9 @@ static void fill_observation(struct observation *o, const struct dp_digest *d)
         .ttl = d->ttl,
         .mss = d->mss,
     };
-    if (d->bits & DP_DIGEST_HAS_TS)
+    if ((d->bits & DP_DIGEST_HAS_TS) && !h->ts_ignored)
         o->marks |= MARK_HAS_TS;
-    if ((d->bits & DP_DIGEST_HAS_IP_ID) && d->ip_id != 0)
+    if ((d->bits & DP_DIGEST_HAS_IP_ID) && d->ip_id != 0 && !h->id_ignored)
         o->marks |= MARK_HAS_IP_ID;
     if (d->tcp_flags & DP_TCP_SYN)
         o->options = (uint8_t)((d->wscale != 0xff ? OPTION_WSCALE : 0) |
@@ -192,6 +184,24 @@ static bool never_forwarded(const struct vantage *v, const struct dp_digest *d)
     return stays_on_link(&def->a) || stays_on_link(&def->b);
 }
 
+static void note_position(struct flow *flow, int half, uint32_t vantage, const struct observation *o,
+                          uint16_t app)
+{
+    struct half *h = &flow->half[half];
+    uint64_t end = o->start + o->span, *reached = &flow->views[vantage].position[half];
+    if (h->first_position == 0)
+        h->first_position = o->start;
+    if (half == 0 && app == DP_SMTP_CONTENT &&
+        (h->content_vantage == NO_VANTAGE || (h->content_vantage == vantage && o->start > h->content_base))) {
+        h->content_base = o->start;
+        h->content_vantage = (uint8_t)vantage;
+    }
+    if (end > h->position)
+        h->position = end;
+    if (end > *reached)
+        *reached = end;
+}
+
 static int file_observation(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d)
 {
     struct flow *flow;
@@ -223,26 +233,17 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
     if (code)
         return code;
     struct observation *o = &lane->items[lane->count];
-    fill_observation(o, d);
+    fill_observation(o, d, flow, half, vantage);
     o->span = span;
     if (span) {
-        o->start = unwrap(h->position, d->seq);
-        if (h->first_position == 0)
-            h->first_position = o->start;
-        if (half == 0 && d->app == DP_SMTP_CONTENT &&
-            (h->content_vantage == NO_VANTAGE ||
-             (h->content_vantage == vantage && o->start > h->content_base))) {
-            h->content_base = o->start;
-            h->content_vantage = (uint8_t)vantage;
-        }
-        if (o->start + span > h->position || h->position == 0)
-            h->position = o->start + span;
+        o->start = view_position(flow, half, vantage, d->seq);
+        note_position(flow, half, vantage, o, d->app);
     } else {
         if (flow->proto == 6) { /* no payload, so no hash: its place keeps the sequence number */
-            o->hash = d->seq;
+            o->hash = d->seq + flow->views[vantage].shift[half];
             o->hash_len = 0;
         }
-        o->start = control_key(d, flow->proto, &flow->half[1 - half]);
+        o->start = key_of(d, flow, half, vantage);
     }
     if (lane->seen++ == 0)
         lane->first_ns = d->ts_ns;
@@ -254,10 +255,9 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
 
 static void take_note(struct dp_locate *l, uint32_t vantage, const struct dp_note *note)
 {
-    struct vantage *v = &l->vantages[vantage];
-    if (note->flow >= v->flow_room || !v->flows[note->flow].known || !v->flows[note->flow].flow)
+    struct flow *flow = flow_at(&l->vantages[vantage], note->flow);
+    if (!flow)
         return;
-    struct flow *flow = v->flows[note->flow].flow;
     flow->smtp_code = note->code;
     flow->smtp_ns = note->ts_ns;
     flow->smtp_vantage = (uint8_t)vantage;
