@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/locate/engine.h"
+#include "collector/locate/account.h"
 #include "collector/locate/fate.h"
 #include "collector/locate/grow.h"
 
@@ -219,6 +219,26 @@ static void log_loss(struct side *s, int64_t t)
     }
 }
 
+int account_handed_over(struct dp_locate *l, struct side *s, struct course *c, const struct held_chunk *chunk,
+                        int64_t delay)
+{
+    struct slice *slice = slice_at(l, s, chunk->t_ns);
+    if (!slice)
+        return DP_ERR_NOMEM;
+    slice->passed++;
+    if (chunk->seen.ip_len > slice->largest_passed)
+        slice->largest_passed = chunk->seen.ip_len;
+    if (chunk->t_ns > c->last_pass_ns)
+        c->last_pass_ns = chunk->t_ns;
+    if (c->first_loss_ns && chunk->t_ns > c->first_loss_ns)
+        c->passed_after_loss++;
+    if (s->passed_from_ns == 0 || chunk->t_ns < s->passed_from_ns)
+        s->passed_from_ns = chunk->t_ns;
+    if (chunk->t_ns > s->passed_until_ns)
+        s->passed_until_ns = chunk->t_ns;
+    return delay >= 0 ? take_delay(l, s, delay) : DP_OK;
+}
+
 /* A packet is counted where its first interval is: `opens`. */
 static bool opens_at(const struct transmission *t, uint32_t place)
 {
@@ -230,6 +250,18 @@ static bool opens_at(const struct transmission *t, uint32_t place)
     return t->start == t->end || (o && o->start == t->start);
 }
 
+int account_entry(struct dp_locate *l, struct side *s, struct course *c, int64_t when, uint32_t ip_len)
+{
+    struct slice *slice = slice_at(l, s, when);
+    if (!slice)
+        return DP_ERR_NOMEM;
+    s->packets++;
+    c->entered++;
+    slice->entered++;
+    slice->entered_bytes += ip_len;
+    return log_passage(s, when, ip_len);
+}
+
 static int enter(struct dp_locate *l, const struct transmission *t, uint32_t place, uint32_t bytes)
 {
     enum dp_direction d = direction_of(t);
@@ -239,15 +271,8 @@ static int enter(struct dp_locate *l, const struct transmission *t, uint32_t pla
     struct observation *o = t->seen[place];
     bool opens = opens_at(t, place);
     int64_t when = o ? t->t_ns[place] : t->t_ns[t->last];
-    struct slice *slice = slice_at(l, s, when);
-    if (!slice)
-        return DP_ERR_NOMEM;
     if (o ? !(o->marks & MARK_ENTERED) : opens) {
-        s->packets++;
-        c->entered++;
-        slice->entered++;
-        slice->entered_bytes += o ? o->ip_len : bytes;
-        int code = log_passage(s, when, o ? o->ip_len : bytes);
+        int code = account_entry(l, s, c, when, o ? o->ip_len : bytes);
         if (code)
             return code;
     }
@@ -323,6 +348,27 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
     return add_loss(l, t, s, down, bytes, again, silent);
 }
 
+int account_loss(struct dp_locate *l, struct side *s, struct course *c, const struct loss_event *e)
+{
+    struct slice *slice = slice_at(l, s, e->t_ns);
+    int code =
+        slice ? dp_grow(&s->losses, &s->loss_room, s->loss_count + 1, sizeof *s->losses) : DP_ERR_NOMEM;
+    if (code)
+        return code;
+    s->losses[s->loss_count++] = *e;
+    s->lost_packets++;
+    s->lost_bytes += e->lost_bytes;
+    c->lost++;
+    c->lost_bytes += e->lost_bytes;
+    slice->lost++;
+    log_loss(s, e->t_ns);
+    if (c->first_loss_ns == 0 || e->t_ns < c->first_loss_ns)
+        c->first_loss_ns = e->t_ns;
+    if (e->t_ns > c->last_loss_ns)
+        c->last_loss_ns = e->t_ns;
+    return DP_OK;
+}
+
 static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
 {
     uint32_t down;
@@ -334,7 +380,7 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
     case FATE_LOST:
         return lost(l, t, down, bytes, silent);
     case FATE_MISSED:
-        for (uint32_t p = down; p < l->vantage_count; p++) {
+        for (uint32_t p = down; p < t->hi; p++) {
             uint32_t v = vantage_at(l, d, p);
             if (half_seen(l, t, p) && watched_at(l, v, t->t_ns[t->last], 0, fate_transit(l, t, p)) &&
                 opens_at(t, t->last)) {
@@ -400,7 +446,7 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
     }
     if (!opens_at(t, t->first))
         return DP_OK;
-    for (uint32_t p = 0; p < t->first; p++)
+    for (uint32_t p = t->lo; p < t->first; p++)
         if (upstream_watched(l, t, p))
             t->flow->half[t->half].missed[vantage_at(l, d, p)]++;
     return DP_OK;
@@ -423,21 +469,31 @@ static void count_seen(struct dp_locate *l, const struct transmission *t)
     }
 }
 
+/* What came to a host that ends the connection, and what such a host sent. */
+static int handover(struct dp_locate *l, const struct transmission *t)
+{
+    if (t->lo > 0)
+        handover_give(l, t);
+    return t->hi < l->vantage_count && t->last + 1 == t->hi ? handover_take(l, t) : DP_OK;
+}
+
 int account(struct dp_locate *l, const struct transmission *t)
 {
     uint32_t bytes = payload_bytes(t);
     count_seen(l, t);
-    uint32_t until = t->last + 1 < l->vantage_count ? t->last + 1 : (uint32_t)l->segment_count;
+    uint32_t until = t->last + 1 < t->hi ? t->last + 1 : t->hi - 1;
     for (uint32_t p = t->first; p < until; p++) {
         int code = enter(l, t, p, bytes);
         if (code)
             return code;
     }
     int code = DP_OK;
-    if (t->first > 0)
+    if (t->first > t->lo)
         code = began_late(l, t);
-    if (code == DP_OK && t->last + 1 < l->vantage_count)
+    if (code == DP_OK && t->last + 1 < t->hi)
         code = ended_early(l, t, bytes);
+    if (code == DP_OK && t->flow->legs > 1)
+        code = handover(l, t);
     if (code == DP_OK && t->flow->proto == 6)
         code = evidence_outer(l, t->flow, t->half, t);
     return code;

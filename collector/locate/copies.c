@@ -12,6 +12,9 @@ struct transmission *transmission_new(struct work *w, size_t *count)
     struct transmission *t = &w->l->open[(*count)++];
     t->flow = w->flow;
     t->half = w->half;
+    bool forward = half_forward(w->flow, w->half);
+    t->lo = forward ? w->low : (uint32_t)w->l->vantage_count - w->high;
+    t->hi = forward ? w->high : (uint32_t)w->l->vantage_count - w->low;
     t->duplicate = false;
     t->next_copy_ns = 0;
     t->other_arrival_ns = 0;

@@ -98,7 +98,7 @@ static int settle_group(struct work *w, struct reference *r, size_t count)
 static void compact(struct work *w)
 {
     struct lane *lanes = lanes_of(w);
-    for (size_t v = 0; v < w->l->vantage_count; v++) {
+    for (size_t v = w->low; v < w->high; v++) {
         struct lane *lane = &lanes[v];
         size_t kept = 0;
         for (size_t i = 0; i < lane->count; i++)
@@ -113,8 +113,8 @@ static void compact(struct work *w)
 static bool anything_due(struct work *w)
 {
     const struct lane *lanes = lanes_of(w);
-    bool everywhere = w->l->clocks_ready;
-    for (uint32_t v = 0; v < w->l->vantage_count; v++) {
+    bool everywhere = w->l->clocks_ready && w->flow->legs == 1;
+    for (uint32_t v = w->low; v < w->high; v++) {
         if (lanes[v].count && to_reference(w->l, v, lanes[v].items[0].ts_ns) <= w->limit)
             return true;
         everywhere = everywhere && lanes[v].count;
@@ -126,7 +126,8 @@ static bool anything_due(struct work *w)
  */
 static bool complete(const struct work *w, const struct reference *r, size_t count)
 {
-    int64_t limit = count == w->l->vantage_count && plain_group(r, count) ? w->limit_for_all : w->limit;
+    bool everywhere = count == w->l->vantage_count && w->flow->legs == 1 && plain_group(r, count);
+    int64_t limit = everywhere ? w->limit_for_all : w->limit;
     for (size_t i = 0; i < count; i++)
         if (r[i].t_ns > limit)
             return false;
@@ -148,6 +149,20 @@ static int settle_half(struct work *w)
     return code;
 }
 
+/* A leg after the other, in the order in which the half's bytes cross them: what one hands over is still
+ * there to be seen in the next. */
+static int settle_legs(struct work *w)
+{
+    uint32_t legs = w->flow->legs;
+    for (uint32_t i = 0; i < legs; i++) {
+        work_on_leg(w, half_forward(w->flow, w->half) ? i : legs - 1 - i);
+        int code = settle_half(w);
+        if (code)
+            return code;
+    }
+    return DP_OK;
+}
+
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all)
 {
     for (size_t i = 0; i < l->flow_count; i++) {
@@ -161,7 +176,7 @@ int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all)
                                  .control = control,
                                  .limit = limit,
                                  .limit_for_all = limit_for_all};
-                code = settle_half(&w);
+                code = settle_legs(&w);
             }
             if (code)
                 return code;

@@ -74,6 +74,7 @@ struct ack_mark {
 struct ack_lane {
     struct ack_mark *marks;
     size_t count, room;
+    uint64_t sacked_above; /* highest right edge that a SACK reported */
 };
 
 struct range {
@@ -106,6 +107,15 @@ struct outer_event {
     uint32_t payload;
 };
 
+/* Payload that came to a host that ends the connection, as the last point before it saw it. */
+struct held_chunk {
+    uint64_t start, end;     /* of the payload */
+    struct observation seen; /* the whole packet */
+    int64_t t_ns;            /* reference clock */
+    uint32_t vantage;
+    uint8_t leg; /* that brought it */
+};
+
 /* One direction of a flow: from client to server (0) or back (1). */
 struct half {
     struct lane *data;     /* one per vantage point */
@@ -118,7 +128,6 @@ struct half {
     bool acked_some;       /* the receiver acknowledged something that was sent while we watched */
     struct range *dsacks;  /* bytes that the receiver reported to have got twice (RFC 2883) */
     size_t dsack_count, dsack_room;
-    uint64_t sacked_above; /* highest right edge that a SACK reported */
     struct outer_event *beyond, *before;
     size_t beyond_count, beyond_room, before_count, before_room;
     /* What went past the last vantage point: all positions in [passed_first, passed_last) but the gaps. */
@@ -136,6 +145,8 @@ struct half {
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
     uint64_t content_base;   /* SMTP: where the message's content begins; 0 not known */
     uint8_t content_vantage; /* that says so */
+    struct held_chunk *held; /* taken over by a host that ends the connection, not yet seen to be sent on */
+    size_t held_count, held_room;
     bool syn, rst;
     bool spoke;      /* sent anything but RSTs */
     bool ts_ignored; /* something on the path rewrites its TCP time stamps, ... */
@@ -162,6 +173,8 @@ struct view {
     uint64_t position[2]; /* highest stream position of each half that it showed; 0 none */
     uint32_t shift[2];    /* to add to its sequence numbers of each half, so that all views number alike */
     uint32_t ts_shift[2]; /* to add to its TCP time stamps */
+    bool closed[2];       /* each end's last word there: it takes nothing more (zero window) */
+    int64_t over_ns[2];   /* when each end's first FIN or RST passed there, by its own clock; 0 not yet */
     uint8_t leg; /* 0 at the first vantage point; one more behind each host that ends the connection */
 };
 
@@ -356,6 +369,9 @@ void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by);
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by);
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half);
 void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half);
+/* The vantage points [*ret_low, *ret_high) that a leg of a flow crosses: all where there is one leg. */
+void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
+              uint32_t *ret_high);
 /* Makes `from` a part of `into`: no vantage point has seen both, and nothing of `from` was settled. by: added
  * to its positions of each half (of `into`). swapped: its client is the other's server. leg: as in struct
  * view. Packets that follow at any vantage point are taken for `into`. */
@@ -404,6 +420,7 @@ struct transmission {
     uint64_t start, end;
     struct observation *seen[DP_LOCATE_MAX_VANTAGES]; /* by place */
     int64_t t_ns[DP_LOCATE_MAX_VANTAGES];
+    uint32_t lo, hi; /* the places [lo, hi) of the connection that carried it: all where no host ends it */
     uint32_t first, last;     /* places */
     bool duplicate;           /* a host sent the packet once more at `first` */
     int64_t next_copy_ns;     /* when the next transmission of the same positions set out; 0 none */
@@ -412,13 +429,27 @@ struct transmission {
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
 
+/* ---- handover.c ---- */
+/* Payload of a transmission that came to the host that ends its connection; what that host then sends on;
+ * and, when all data is here, what it never sent on. */
+int handover_take(struct dp_locate *l, const struct transmission *t) DP_MUST_CHECK;
+void handover_give(struct dp_locate *l, const struct transmission *t);
+/* Whether a position crosses from a leg to its neighbour. */
+bool handover_carries(const struct flow *flow, int half, uint32_t leg, uint32_t other_leg, uint64_t position);
+int handover_finish(struct dp_locate *l) DP_MUST_CHECK;
+
 /* ---- evidence.c ---- */
 /* `half` is the half whose data is acknowledged; the digest comes from the other side. */
 int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage,
                          const struct dp_digest *digest) DP_MUST_CHECK;
-/* Whether the receiver acknowledged everything before `position` by reference time t (INT64_MAX: ever). */
 /* The highest position that any vantage point saw acknowledged; 0: none. */
 uint64_t evidence_highest_ack(const struct dp_locate *l, const struct half *half);
+/* Whether the receiver acknowledged everything before `position` by reference time t (INT64_MAX: ever), as
+ * one of the vantage points [low, high) saw it; evidence_acknowledged: as any did. */
+bool evidence_acknowledged_in(const struct dp_locate *l, const struct half *half, uint32_t low, uint32_t high,
+                              uint64_t position, int64_t t, int64_t *ret_when);
+/* The highest position that a selective acknowledgement reported at [low, high); 0: none. */
+uint64_t evidence_sacked_above(const struct half *half, uint32_t low, uint32_t high);
 bool evidence_acknowledged(const struct dp_locate *l, const struct half *half, uint64_t position, int64_t t,
                            int64_t *ret_when);
 int evidence_outer(struct dp_locate *l, struct flow *flow, int half,

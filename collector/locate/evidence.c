@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/locate/engine.h"
+#include "collector/locate/fate.h"
 #include "collector/locate/grow.h"
 
 static uint64_t near_position(uint64_t near, uint32_t seq)
@@ -25,8 +25,10 @@ static int note_dsack(struct half *h, uint64_t start, uint64_t end)
 }
 
 /* shift: of the vantage point's numbers */
-static int watch_sack(struct half *h, uint64_t ack, uint32_t shift, const struct dp_digest *d)
+static int watch_sack(struct half *h, uint32_t vantage, uint64_t ack, uint32_t shift,
+                      const struct dp_digest *d)
 {
+    struct ack_lane *lane = &h->acks[vantage];
     for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++) {
         uint64_t start = near_position(ack, d->sack[i][0] + shift),
                  end = near_position(ack, d->sack[i][1] + shift);
@@ -39,8 +41,8 @@ static int watch_sack(struct half *h, uint64_t ack, uint32_t shift, const struct
             int code = note_dsack(h, start, end);
             if (code)
                 return code;
-        } else if (end > h->sacked_above) {
-            h->sacked_above = end;
+        } else if (end > lane->sacked_above) {
+            lane->sacked_above = end;
         }
     }
     return DP_OK;
@@ -55,7 +57,7 @@ int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const st
     struct view *view = &flow->views[vantage];
     uint64_t ack = view_position(flow, half, vantage, d->ack);
     if (d->sack_count) {
-        int code = watch_sack(h, ack, view->shift[half], d);
+        int code = watch_sack(h, vantage, ack, view->shift[half], d);
         if (code)
             return code;
     }
@@ -99,12 +101,12 @@ static size_t first_mark(const struct ack_lane *lane, uint64_t position)
 
 /* An acknowledgement that was seen anywhere proves arrival, the earliest sighting tells when at the latest.
  */
-bool evidence_acknowledged(const struct dp_locate *l, const struct half *h, uint64_t position, int64_t t,
-                           int64_t *ret_when)
+bool evidence_acknowledged_in(const struct dp_locate *l, const struct half *h, uint32_t low, uint32_t high,
+                              uint64_t position, int64_t t, int64_t *ret_when)
 {
     bool any = false;
     int64_t earliest = 0;
-    for (uint32_t v = 0; v < l->vantage_count; v++) {
+    for (uint32_t v = low; v < high; v++) {
         const struct ack_lane *lane = &h->acks[v];
         size_t i = first_mark(lane, position);
         if (i == lane->count)
@@ -117,6 +119,21 @@ bool evidence_acknowledged(const struct dp_locate *l, const struct half *h, uint
     if (any && ret_when)
         *ret_when = earliest;
     return any && earliest <= t;
+}
+
+bool evidence_acknowledged(const struct dp_locate *l, const struct half *h, uint64_t position, int64_t t,
+                           int64_t *ret_when)
+{
+    return evidence_acknowledged_in(l, h, 0, (uint32_t)l->vantage_count, position, t, ret_when);
+}
+
+uint64_t evidence_sacked_above(const struct half *h, uint32_t low, uint32_t high)
+{
+    uint64_t highest = 0;
+    for (uint32_t v = low; v < high; v++)
+        if (h->acks[v].sacked_above > highest)
+            highest = h->acks[v].sacked_above;
+    return highest;
 }
 
 /* Acknowledgements from before what is still open are of no more use, except the last. */
@@ -233,10 +250,13 @@ static bool answers_earlier_copy(const struct dp_locate *l, const struct half *h
     return false;
 }
 
-static void watch_response(struct dp_locate *l, struct half *h, uint64_t end, int64_t t)
+static void watch_response(struct dp_locate *l, struct half *h, const struct transmission *sent, int64_t t)
 {
     int64_t acked;
-    if (h->response_turn++ % 16 != 0 || !evidence_acknowledged(l, h, end, INT64_MAX, &acked) || acked <= t)
+    if (h->response_turn++ % 16 != 0 ||
+        !evidence_acknowledged_in(l, h, low_vantage(l, sent), high_vantage(l, sent), sent->end, INT64_MAX,
+                                  &acked) ||
+        acked <= t)
         return;
     if (h->response_ns == 0 || acked - t < h->response_ns)
         h->response_ns = acked - t;
@@ -262,10 +282,11 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
     h->previous_end = t->end;
     h->previous_ns = t->t_ns[place];
     if (!again)
-        watch_response(l, h, t->end, t->t_ns[place]);
+        watch_response(l, h, t, t->t_ns[place]);
     if (!again || hasty || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
         return DP_OK;
-    if (evidence_acknowledged(l, h, t->end, t->t_ns[place] + h->response_ns * 4 / 5, NULL))
+    if (evidence_acknowledged_in(l, h, low_vantage(l, t), high_vantage(l, t), t->end,
+                                 t->t_ns[place] + h->response_ns * 4 / 5, NULL))
         return DP_OK; /* sent again for another reason */
     if (answers_earlier_copy(l, h, o, t->end))
         return DP_OK;

@@ -4,7 +4,7 @@
 /* The next point along the direction that this half of the flow does not go around. */
 static uint32_t next_place(const struct dp_locate *l, const struct transmission *t)
 {
-    for (uint32_t p = t->last + 1; p < l->vantage_count; p++)
+    for (uint32_t p = t->last + 1; p < t->hi; p++)
         if (half_seen(l, t, p))
             return p;
     return t->last + 1;
@@ -58,6 +58,12 @@ static enum watch watch_of(const struct dp_locate *l, const struct transmission 
     return WATCH_SILENT;
 }
 
+static bool acknowledged(const struct dp_locate *l, const struct transmission *t, int64_t *ret_when)
+{
+    return evidence_acknowledged_in(l, &t->flow->half[t->half], low_vantage(l, t), high_vantage(l, t), t->end,
+                                    INT64_MAX, ret_when);
+}
+
 /* TCP says that it did not arrive: the sender sent it again, or the flow went on for long without its
  * acknowledgement. */
 static bool not_acknowledged(const struct dp_locate *l, const struct transmission *t)
@@ -65,7 +71,8 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
     const struct half *h = &t->flow->half[t->half];
     if (t->flow->proto != 6 || t->start == t->end)
         return false;
-    if (evidence_acknowledged(l, h, t->end, INT64_MAX, NULL) || t->start < h->sacked_above)
+    if (acknowledged(l, t, NULL) ||
+        t->start < evidence_sacked_above(h, low_vantage(l, t), high_vantage(l, t)))
         return false;
     int64_t sent = t->t_ns[t->last];
     if (t->next_copy_ns && t->next_copy_ns - sent > 1000000LL)
@@ -82,8 +89,7 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
 static bool arrived(const struct dp_locate *l, const struct transmission *t, enum fate *ret_fate)
 {
     int64_t acked;
-    if (t->flow->proto != 6 || t->start == t->end ||
-        !evidence_acknowledged(l, &t->flow->half[t->half], t->end, INT64_MAX, &acked) ||
+    if (t->flow->proto != 6 || t->start == t->end || !acknowledged(l, t, &acked) ||
         acked < t->t_ns[t->last] - 1000000LL)
         return false;
     if (t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL)
@@ -107,7 +113,7 @@ enum fate fate_decide(const struct dp_locate *l, const struct transmission *t, u
         return fate;
     if (t->seen[t->last]->ttl <= 1)
         return FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
-    for (uint32_t p = next; p < l->vantage_count; p++) {
+    for (uint32_t p = next; p < t->hi; p++) {
         if (p > next && !half_seen(l, t, p))
             continue;
         enum watch watch = watch_of(l, t, p);

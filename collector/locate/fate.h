@@ -23,6 +23,17 @@ static inline uint32_t vantage_at(const struct dp_locate *l, enum dp_direction d
     return place_to_vantage(l, direction == DP_FORWARD, place);
 }
 
+/* The vantage points of the connection that carried it: [low, high). */
+static inline uint32_t low_vantage(const struct dp_locate *l, const struct transmission *t)
+{
+    return direction_of(t) == DP_FORWARD ? t->lo : (uint32_t)l->vantage_count - t->hi;
+}
+
+static inline uint32_t high_vantage(const struct dp_locate *l, const struct transmission *t)
+{
+    return direction_of(t) == DP_FORWARD ? t->hi : (uint32_t)l->vantage_count - t->lo;
+}
+
 static inline bool half_seen(const struct dp_locate *l, const struct transmission *t, uint32_t place)
 {
     uint32_t v = vantage_at(l, direction_of(t), place);

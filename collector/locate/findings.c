@@ -196,7 +196,7 @@ static int collect_outer(struct drawing *w, struct outer *o, uint32_t index, int
         f->lost_packets++;
         f->lost_bytes += e->payload;
         o->opening += !flow->established;
-        o->reported += h->sacked_above > e->end;
+        o->reported += evidence_sacked_above(h, 0, (uint32_t)w->l->vantage_count) > e->end;
         int code = add_flow(f, index);
         if (code)
             return code;

@@ -143,6 +143,7 @@ static void half_free(struct half *half, size_t vantages)
     free(half->gaps);
     free(half->beyond);
     free(half->before);
+    free(half->held);
 }
 
 void flow_free(struct flow *flow, size_t vantages)

@@ -11,6 +11,17 @@ struct lane *lanes_of(struct work *w)
     return w->control ? h->control : h->data;
 }
 
+void work_on_all(struct work *w)
+{
+    w->low = 0;
+    w->high = (uint32_t)w->l->vantage_count;
+}
+
+void work_on_leg(struct work *w, uint32_t leg)
+{
+    flow_leg(w->l, w->flow, leg, &w->low, &w->high);
+}
+
 static int by_start_then_time(const void *a, const void *b)
 {
     const struct reference *x = a, *y = b;
@@ -76,7 +87,7 @@ static void lane_range(const struct work *w, const struct lane *lane, const stru
 static const struct lane *shortest_lane(const struct work *w, const struct lane *lanes)
 {
     const struct lane *shortest = NULL;
-    for (size_t v = 0; v < w->l->vantage_count; v++)
+    for (size_t v = w->low; v < w->high; v++)
         if (lanes[v].count && (!shortest || lanes[v].count < shortest->count))
             shortest = &lanes[v];
     return shortest;
@@ -93,7 +104,7 @@ int collect(struct work *w)
     } heads[DP_LOCATE_MAX_VANTAGES];
     size_t head_count = 0, need = 0;
     const struct lane *shortest = shortest_lane(w, lanes);
-    for (uint32_t v = 0; v < l->vantage_count; v++) {
+    for (uint32_t v = w->low; v < w->high; v++) {
         size_t from, to;
         lane_range(w, &lanes[v], shortest, &from, &to);
         if (from == to)

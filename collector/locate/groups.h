@@ -19,6 +19,7 @@ struct work {
     struct flow *flow;
     int half;
     bool control;
+    uint32_t low, high;           /* the vantage points [low, high) to look at: those of one leg, or all */
     int64_t limit, limit_for_all; /* as of custody_sweep */
     size_t count;                 /* of l->references */
     /* Which part of each lane to look at: window number `window` of `windows`, or all where windows is 0. */
@@ -29,6 +30,10 @@ struct work {
 
 /* The half's observations by vantage point: data, or packets without stream positions. */
 struct lane *lanes_of(struct work *w);
+
+/* Has it look at all vantage points, or only at those of one leg of the flow. */
+void work_on_all(struct work *w);
+void work_on_leg(struct work *w, uint32_t leg);
 
 /* Collects the pending observations of all vantage points into l->references, in order of stream position. */
 int collect(struct work *w) DP_MUST_CHECK;

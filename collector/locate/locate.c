@@ -134,9 +134,14 @@ static void fill_observation(struct observation *o, const struct dp_digest *d, c
                                ((d->bits & DP_DIGEST_HAS_TS) ? OPTION_TS : 0));
 }
 
-static void watch_tcp(struct flow *flow, int half, const struct dp_digest *d)
+static void watch_tcp(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)
 {
     struct half *h = &flow->half[half];
+    struct view *view = &flow->views[vantage];
+    if (!(d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)))
+        view->closed[half] = d->window == 0;
+    if (view->over_ns[half] == 0 && (d->tcp_flags & (DP_TCP_FIN | DP_TCP_RST)))
+        view->over_ns[half] = d->ts_ns;
     if (d->tcp_flags & DP_TCP_SYN)
         h->syn = true;
     if (d->tcp_flags & DP_TCP_RST)
@@ -220,7 +225,7 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         span = d->payload_len + ((d->tcp_flags & DP_TCP_SYN) ? 1 : 0) + ((d->tcp_flags & DP_TCP_FIN) ? 1 : 0);
         if (d->tcp_flags & DP_TCP_RST)
             span = 0;
-        watch_tcp(flow, half, d);
+        watch_tcp(flow, half, vantage, d);
         watch_window(h, vantage, d);
         if (d->tcp_flags & DP_TCP_ACK) {
             code = evidence_acknowledge(flow, 1 - half, vantage, d);
@@ -487,5 +492,7 @@ int dp_locate_settle(struct dp_locate *l)
 int dp_locate_finish(struct dp_locate *l, struct dp_report **ret_report)
 {
     int code = sweep(l, true);
+    if (code == DP_OK)
+        code = handover_finish(l);
     return code ? code : report_build(l, ret_report);
 }

@@ -75,6 +75,16 @@ static bool round_trip(const struct orientation *o, int64_t *ret_ns)
     return true;
 }
 
+/* Across a host that ends the connection only payload goes on, and never before it came. */
+static bool comparable(const struct work *w, const struct observation *o, uint32_t a, uint32_t b)
+{
+    uint8_t from = w->flow->views[a].leg, to = w->flow->views[b].leg;
+    if (from == to)
+        return true;
+    return !w->control && o->payload && !(o->tcp_flags & (DP_TCP_SYN | DP_TCP_FIN)) &&
+           handover_carries(w->flow, w->half, from, to, o->start);
+}
+
 int sample_group(struct work *w, const struct reference *r, size_t count)
 {
     struct dp_locate *l = w->l;
@@ -83,10 +93,10 @@ int sample_group(struct work *w, const struct reference *r, size_t count)
     for (size_t i = 0; i < count; i++)
         seen[place_to_vantage(l, forward, r[i].place)] = r[i].o;
     size_t previous = l->vantage_count;
-    for (size_t v = 0; v < l->vantage_count; v++) {
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
         if (!seen[v])
             continue;
-        if (previous < l->vantage_count) {
+        if (previous < l->vantage_count && comparable(w, seen[previous], (uint32_t)previous, v)) {
             int code = dp_clock_sample(&l->clocks[previous * l->vantage_count + v], forward,
                                        seen[previous]->ts_ns, seen[v]->ts_ns);
             if (code)
@@ -116,7 +126,9 @@ static int sample_copies(struct work *w, const struct reference *r, size_t count
                 at[1][counts[1]++] = &r[i];
         if (counts[1] == 0)
             continue;
-        bool same = counts[0] == counts[1] && counts[1] < SAMPLE_COPIES;
+        uint8_t legs[2] = {w->flow->views[place_to_vantage(l, forward, places[0])].leg,
+                           w->flow->views[place_to_vantage(l, forward, place)].leg};
+        bool same = counts[0] == counts[1] && counts[1] < SAMPLE_COPIES && legs[0] == legs[1];
         for (size_t i = 0; i < counts[1] && same; i++)
             same = !copies_differ(at[0][i]->o, at[1][i]->o);
         for (size_t i = 0; i < counts[1] && same && code == DP_OK; i++) {
@@ -135,6 +147,7 @@ static int sample_copies(struct work *w, const struct reference *r, size_t count
 static int window_groups(struct work *w, struct orientation *o)
 {
     bool near = w->flow->client_near;
+    work_on_all(w);
     if (o)
         w->flow->client_near = w->half == 0; /* so that places are vantage numbers */
     int code = collect(w);

@@ -83,6 +83,7 @@ void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by)
     move_ack(&flow->half[1 - half].control[vantage], by);
     for (size_t i = 0; i < h->acks[vantage].count; i++)
         h->acks[vantage].marks[i].position = moved(h->acks[vantage].marks[i].position, by);
+    h->acks[vantage].sacked_above = moved(h->acks[vantage].sacked_above, by);
 }
 
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by)
@@ -131,6 +132,21 @@ void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half)
     }
 }
 
+/* ---- legs ---- */
+
+void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
+              uint32_t *ret_high)
+{
+    uint32_t count = (uint32_t)l->vantage_count, low = count, high = 0;
+    for (uint32_t v = 0; v < count; v++)
+        if (flow->seen_at[v] && flow->views[v].leg == leg) {
+            low = v < low ? v : low;
+            high = v + 1;
+        }
+    *ret_low = leg == 0 ? 0 : low;
+    *ret_high = leg + 1 == flow->legs ? count : high;
+}
+
 /* ---- joining ---- */
 
 /* What is known of a whole half goes over; what evidence.c gathers while settling does not exist yet. */
@@ -145,7 +161,7 @@ static void join_half(struct dp_locate *l, struct half *into, struct half *from,
             from->data[v] = data;
             from->control[v] = control;
         }
-        if (from->acks[v].count) {
+        if (from->acks[v].count || from->acks[v].sacked_above) {
             struct ack_lane acks = into->acks[v];
             into->acks[v] = from->acks[v];
             from->acks[v] = acks;
@@ -159,8 +175,6 @@ static void join_half(struct dp_locate *l, struct half *into, struct half *from,
         into->content_vantage = from->content_vantage;
         into->content_base = moved(from->content_base, by);
     }
-    if (from->sacked_above && moved(from->sacked_above, by) > into->sacked_above)
-        into->sacked_above = moved(from->sacked_above, by);
     into->syn = into->syn || from->syn;
     into->rst = into->rst || from->rst;
     into->spoke = into->spoke || from->spoke;
@@ -180,10 +194,9 @@ static void swap_roles(struct dp_locate *l, struct flow *flow)
     for (size_t v = 0; v < l->vantage_count; v++) {
         struct view *view = &flow->views[v];
         struct dp_endpoints *e = &flow->seen_as[v];
-        *view = (struct view){{view->position[1], view->position[0]},
-                              {view->shift[1], view->shift[0]},
-                              {view->ts_shift[1], view->ts_shift[0]},
-                              view->leg};
+        *view = (struct view){{view->position[1], view->position[0]}, {view->shift[1], view->shift[0]},
+                              {view->ts_shift[1], view->ts_shift[0]}, {view->closed[1], view->closed[0]},
+                              {view->over_ns[1], view->over_ns[0]},   view->leg};
         *e = (struct dp_endpoints){e->server, e->client, e->server_port, e->client_port};
     }
 }
