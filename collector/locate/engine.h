@@ -170,7 +170,7 @@ struct handover {
 /* How a vantage point numbers a flow. What lies on the path may rewrite sequence numbers and time stamps by a
  * constant difference; a host that ends the connection carries the same bytes in one of its own. */
 struct view {
-    uint64_t position[2]; /* highest stream position of each half that it showed; 0 none */
+    uint64_t position[2]; /* where the payload of each half ends that it showed; 0 none */
     uint32_t shift[2];    /* to add to its sequence numbers of each half, so that all views number alike */
     uint32_t ts_shift[2]; /* to add to its TCP time stamps */
     bool closed[2];       /* each end's last word there: it takes nothing more (zero window) */

@@ -203,6 +203,7 @@ static void note_position(struct flow *flow, int half, uint32_t vantage, const s
     }
     if (end > h->position)
         h->position = end;
+    end -= o->tcp_flags & DP_TCP_FIN ? 1 : 0;
     if (end > *reached)
         *reached = end;
 }

@@ -115,8 +115,10 @@ static struct dp_digest digest_of(const struct sending *x, uint32_t vantage, uin
                           .wscale = 0xff,
                           .ttl = (uint8_t)(64 - (x->sim->bridged ? 0 : place))};
     d.hash_len = len > 64 ? 64 : (uint8_t)len;
+    uint32_t content = flow->content ? flow->content + (uint32_t)p->half : flow->isn[p->half];
+    uint32_t offset = p->seq + from - (flow->content && p->half == 0 ? flow->content_from : 0);
     if (len)
-        d.hash = (uint32_t)mixed(flow->isn[p->half], (uint64_t)(p->seq + from) << 7 | d.hash_len);
+        d.hash = (uint32_t)mixed(content, (uint64_t)offset << 7 | d.hash_len);
     d.bits = DP_DIGEST_HAS_IP_ID;
     d.ip_id = x->sim->no_ip_id ? 0 : (uint16_t)(x->ip_id + from / SIM_MSS);
     if (flow->proto != 6) {
@@ -250,6 +252,8 @@ void sim_send(struct sim *sim, uint32_t flow_id, struct sim_packet packet)
             break;
         bool begun = !p->appears_at || (forward ? SIM_AT((int)vantage) >= p->appears_at
                                                 : SIM_AT((int)vantage) <= p->appears_at);
+        begun = begun && (!flow->near_end || SIM_AT((int)vantage) >= flow->near_end) &&
+                (!flow->far_end || SIM_AT((int)vantage) <= flow->far_end);
         bool twice = p->twice_at &&
                      (forward ? SIM_AT((int)vantage) >= p->twice_at : SIM_AT((int)vantage) <= p->twice_at);
         uint64_t hit = 0;

@@ -53,6 +53,9 @@ struct sim_flow {
     uint32_t isn[2];                   /* 0: made up */
     int nat_from;                      /* SIM_AT(v): from there on the client's address is another one */
     int dnat_from;                     /* SIM_AT(v): ... the server's */
+    int near_end, far_end;             /* SIM_AT(v): the connection crosses only these points; 0: all */
+    uint32_t content;                  /* flows with the same one carry the same bytes; 0: its own */
+    uint32_t content_from;             /* ... but for so many bytes in front, of the client's half */
     /* kept by the simulation */
     uint32_t next[2], arrived[2];
     uint32_t parts[2][SIM_PARTS][2];
@@ -110,6 +113,7 @@ struct sim_feed {
     bool by_time; /* merged by raw time stamps, else one vantage point after the other */
     bool settle;  /* dp_locate_settle now and then */
     bool advance; /* dp_locate_advance as live captures do */
+    void (*before_finish)(struct dp_locate *locate);
 };
 
 void sim_begin(struct sim *sim, size_t vantages);

@@ -197,6 +197,8 @@ struct dp_report *sim_run(struct sim *sim, struct sim_feed feed)
     room_for(&batch, feed.batch && feed.batch < most ? feed.batch : most);
     tell_captures(sim, l);
     feed_all(sim, l, readers, feed, &batch);
+    if (feed.before_finish)
+        feed.before_finish(l);
     struct dp_report *report = NULL;
     assert_int_equal(dp_locate_finish(l, &report), DP_OK);
     for (size_t v = 0; v < sim->vantages; v++) {
