@@ -222,6 +222,7 @@ struct local_flow {
 
 struct vantage {
     char *name;
+    uint32_t host; /* the first vantage point of the same host */
     struct local_flow *flows;
     size_t flow_room;
     uint64_t packets, matched, missed;

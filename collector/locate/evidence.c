@@ -236,14 +236,15 @@ static int pass(struct half *h, uint64_t start, uint64_t end, bool *ret_again)
 
 /* The acknowledgement answers to a time stamp from before this transmission: an earlier copy had arrived
  * (Eifel detection, RFC 3522). */
-static bool answers_earlier_copy(const struct dp_locate *l, const struct half *h, const struct observation *o,
-                                 uint64_t end)
+static bool answers_earlier_copy(const struct dp_locate *l, const struct transmission *t,
+                                 const struct observation *o)
 {
+    const struct half *h = &t->flow->half[t->half];
     if (!(o->marks & MARK_HAS_TS))
         return false;
-    for (uint32_t v = 0; v < l->vantage_count; v++) {
+    for (uint32_t v = low_vantage(l, t); v < high_vantage(l, t); v++) {
         const struct ack_lane *lane = &h->acks[v];
-        size_t i = first_mark(lane, end);
+        size_t i = first_mark(lane, t->end);
         if (i < lane->count && lane->marks[i].has_tsecr && (int32_t)(lane->marks[i].tsecr - o->tsval) < 0)
             return true;
     }
@@ -288,7 +289,7 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
     if (evidence_acknowledged_in(l, h, low_vantage(l, t), high_vantage(l, t), t->end,
                                  t->t_ns[place] + h->response_ns * 4 / 5, NULL))
         return DP_OK; /* sent again for another reason */
-    if (answers_earlier_copy(l, h, o, t->end))
+    if (answers_earlier_copy(l, t, o))
         return DP_OK;
     return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
 }

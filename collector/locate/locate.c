@@ -17,6 +17,17 @@
 /* Where a clock stays unknown, waiting for it ends here (about half a gigabyte). */
 #define PENDING_MOST 10000000
 
+/* NAME is host/interface: points with the same part before the slash are on one host. */
+static uint32_t first_of_host(const struct dp_locate *l, uint32_t index)
+{
+    const char *name = l->vantages[index].name;
+    size_t len = strcspn(name, "/");
+    for (uint32_t i = 0; i < index; i++)
+        if (strcspn(l->vantages[i].name, "/") == len && memcmp(l->vantages[i].name, name, len) == 0)
+            return i;
+    return index;
+}
+
 int dp_locate_new(const char *const *names, size_t count, const struct dp_locate_options *options,
                   struct dp_locate **ret_locate)
 {
@@ -46,6 +57,7 @@ int dp_locate_new(const char *const *names, size_t count, const struct dp_locate
             dp_locate_free(l);
             return DP_ERR_NOMEM;
         }
+        l->vantages[i].host = first_of_host(l, (uint32_t)i);
     }
     *ret_locate = l;
     return DP_OK;
@@ -300,6 +312,10 @@ static int fit_clock(struct dp_locate *l, size_t index)
         v->offset_ns = (double)v->hint_ns;
         v->skew = 0;
         v->error_ns = v->hint_error_ns;
+    } else if (v->host < index) { /* one host has one clock */
+        v->offset_ns = l->vantages[v->host].offset_ns;
+        v->skew = l->vantages[v->host].skew;
+        v->error_ns = l->vantages[v->host].error_ns;
     } else {
         v->offset_ns = l->vantages[index - 1].offset_ns;
         v->skew = l->vantages[index - 1].skew;
@@ -323,7 +339,7 @@ static int fit_clocks(struct dp_locate *l)
 bool clock_known(const struct dp_locate *l, size_t index)
 {
     if (index == 0 || l->no_clock_correction || l->vantages[index].has_hint ||
-        l->vantages[index].packets == 0)
+        l->vantages[index].packets == 0 || l->vantages[index].host < index)
         return true;
     for (size_t i = 0; i < index; i++)
         if (l->clocks[i * l->vantage_count + index].samples)

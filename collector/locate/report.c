@@ -328,12 +328,6 @@ static struct dp_delay_report delay_report(struct side *s)
     return d;
 }
 
-static bool same_host(const char *a, const char *b)
-{
-    size_t x = strcspn(a, "/"), y = strcspn(b, "/");
-    return x == y && memcmp(a, b, x) == 0;
-}
-
 static int build_segments(struct dp_locate *l, struct dp_report *r)
 {
     r->segments = calloc(l->vantage_count, sizeof *r->segments);
@@ -344,7 +338,7 @@ static int build_segments(struct dp_locate *l, struct dp_report *r)
         struct dp_segment_report *to = &r->segments[i];
         to->from = i;
         to->to = i + 1;
-        to->host = same_host(l->vantages[i].name, l->vantages[i + 1].name);
+        to->host = l->vantages[i].host == l->vantages[i + 1].host;
         for (int d = 0; d < 2; d++) {
             struct side *s = &l->segments[i].side[d];
             to->side[d] = (struct dp_segment_side){.packets = s->packets,

@@ -92,6 +92,32 @@ static bool doubt_unknown(const struct dp_locate *l, char **ret_why, char **ret_
     return true;
 }
 
+static bool seen_in(const struct flow *flow, size_t from, size_t to)
+{
+    for (size_t v = from; v < to; v++)
+        if (flow->seen_at[v])
+            return true;
+    return false;
+}
+
+/* The first segment that no flow was seen to cross, though there is traffic on both sides of it; -1: none. */
+static int uncrossed(const struct dp_locate *l)
+{
+    for (size_t i = 0; i < l->segment_count; i++) {
+        bool near = false, far = false, crossed = false;
+        for (size_t k = 0; k < l->flow_count && !crossed; k++) {
+            bool before = seen_in(l->flows[k], 0, i + 1),
+                 behind = seen_in(l->flows[k], i + 1, l->vantage_count);
+            near = near || before;
+            far = far || behind;
+            crossed = before && behind;
+        }
+        if (near && far && !crossed)
+            return (int)i;
+    }
+    return -1;
+}
+
 /* Why no answer can be given although nothing was found; NULL: it can. */
 static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
 {
@@ -131,6 +157,17 @@ static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
             "Check that %s lies on the path of this traffic; if addresses are rewritten before it, "
             "let the capture begin before the connections do.",
             v->name);
+    } else if (uncrossed(l) >= 0) {
+        const struct vantage *near = &l->vantages[uncrossed(l)], *far = near + 1;
+        *ret_why =
+            text_format("No traffic seen up to %s was recognised at %s or behind it, so what becomes of it "
+                        "between the two cannot be told.",
+                        near->name, far->name);
+        *ret_next =
+            text_format("Check that %s and %s lie on the path of the same traffic; if a proxy or an address "
+                        "translation stands between them, let the capture begin before the connections do "
+                        "and keep at least 128 bytes of each packet.",
+                        near->name, far->name);
     } else if (!doubt_unknown(l, ret_why, ret_next)) {
         return DP_OK;
     }

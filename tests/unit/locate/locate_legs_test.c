@@ -1,6 +1,7 @@
 /* Hosts that end connections: each leg has packets of its own, payload is handed over from one to the next.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "collector/locate/engine.h"
 #include "tests/unit/locate/sim_fixture.h"
@@ -143,6 +144,26 @@ static void test_lost_before_the_proxy(void **state)
     dp_report_free(r);
 }
 
+/* Two connections that nothing ties together: what happens between them cannot be told. */
+static void test_strangers_are_no_clean_path(void **state)
+{
+    struct sim *sim = *state;
+    four_points(sim);
+    int64_t t = SIM_MS;
+    uint32_t near = sim_flow(sim, (struct sim_flow){.far_end = SIM_AT(1)});
+    uint32_t far =
+        sim_flow(sim, (struct sim_flow){.near_end = SIM_AT(2), .client_host = 9, .server_host = 7});
+    t = sim_connect(sim, near, t);
+    (void)sim_transfer(sim, near, 0, t, 20, 10 * SIM_MS);
+    t = sim_connect(sim, far, 3 * SIM_S);
+    (void)sim_transfer(sim, far, 1, t, 20, 10 * SIM_MS);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_losses(sim, r);
+    assert_int_equal(r->verdict, DP_CODE_INCONCLUSIVE);
+    assert_non_null(strstr(r->verdict_summary, "lb1/eth1"));
+    dp_report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +171,7 @@ int main(void)
         SIM_TEST(test_swallowed_by_the_proxy),
         SIM_TEST(test_lost_behind_the_proxy),
         SIM_TEST(test_lost_before_the_proxy),
+        SIM_TEST(test_strangers_are_no_clean_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
