@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/campaign.h"
 
 enum { SEEDS = 400 };
 
@@ -36,7 +36,7 @@ static struct judgement run_seed(uint64_t seed)
     struct sim s;
     struct dp_report *report;
     struct judgement j;
-    config_draw(&c, seed);
+    config_draw(&c, seed, false);
     run(&c, &s, &report);
     judge(&s, report, &j);
     dp_report_free(report);
@@ -65,7 +65,7 @@ static void test_sample(void **state)
 /* A plain case: 3 points, clean clocks, everything lost in stretch 1 forward from a moment on. */
 static void plain(struct config *c, enum fault_kind fault)
 {
-    config_draw(c, 3);
+    config_draw(c, 3, true);
     c->points = 3;
     for (uint32_t i = 0; i <= 3; i++)
         c->stretch[i] = (struct stretch_config){.delay_ns = 2 * MS, .rate = 1e8, .hops = 1};

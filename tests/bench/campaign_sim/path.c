@@ -1,11 +1,15 @@
 /* The path: stretches with delay, rate and queue; super-packets are cut on links and gathered behind them. */
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 static uint32_t options_len(const struct sim *s, const struct packet *p)
 {
-    if (p->flags & DP_TCP_SYN)
-        return 8u + (s->c.sack || s->c.timestamps ? 4u : 0) + (s->c.timestamps ? 8u : 0);
-    return (s->c.timestamps ? 12u : 0) + (p->sack_count ? 4 + 8u * p->sack_count : 0);
+    const struct flow_sim *f = &s->flows[p->flow];
+    bool timestamps = p->flags & DP_TCP_SYN && p->half == 0 ? s->c.timestamps : f->timestamps;
+    if (p->flags & DP_TCP_SYN) {
+        bool sack = p->half == 0 ? s->c.sack : f->sack;
+        return 8u + (sack || timestamps ? 4u : 0) + (timestamps ? 8u : 0);
+    }
+    return (timestamps ? 12u : 0) + (p->sack_count ? 4 + 8u * p->sack_count : 0);
 }
 
 uint32_t packet_ip_len(const struct sim *s, const struct packet *p)
@@ -21,7 +25,7 @@ static uint32_t point_behind(const struct packet *p, uint32_t stretch)
 
 static bool ends_behind(const struct sim *s, const struct packet *p, uint32_t stretch)
 {
-    return p->dir == TO_FAR ? stretch == s->c.points : stretch == 0;
+    return stretch == last_stretch(&s->flows[p->flow], p->dir);
 }
 
 static void arrive_at(struct sim *s, struct packet *p, uint32_t stretch, int64_t t)
@@ -93,6 +97,8 @@ static void enter_one(struct sim *s, struct packet *p, uint32_t stretch)
 static void enter(struct sim *s, struct packet *p, uint32_t stretch)
 {
     p->ttl = (uint8_t)(p->ttl - s->c.stretch[stretch].hops);
+    if (s->c.rewriters)
+        rewrite_packet(s, p, stretch);
     if (s->c.stretch[stretch].host || s->flows[p->flow].udp || p->len <= p->gso) {
         enter_one(s, p, stretch);
         return;
@@ -116,8 +122,9 @@ static void enter(struct sim *s, struct packet *p, uint32_t stretch)
 
 void path_send(struct sim *s, struct packet *p)
 {
+    const struct flow_sim *f = &s->flows[p->flow];
     s->packets_sent++;
-    enter(s, p, p->dir == TO_FAR ? 0 : s->c.points);
+    enter(s, p, p->dir == TO_FAR ? f->low : f->high + 1u);
 }
 
 static void pass_point(struct sim *s, struct packet *p, uint32_t point)
@@ -178,6 +185,11 @@ void path_arrive(struct sim *s, struct packet *p)
             app_datagram_arrived(s, p);
         else
             tcp_receive(s, p->flow, 1 - p->half, p);
+        packet_free(s, p);
+        return;
+    }
+    if (syn_proxy_at(s, &s->flows[p->flow], stretch) && syn_proxy_takes(s, p)) {
+        truth_delivered(s, p);
         packet_free(s, p);
         return;
     }

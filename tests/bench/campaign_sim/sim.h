@@ -1,116 +1,14 @@
-/* Random cases as ground truth for the locating engine: TCP and UDP over a path of vantage points, simulated
- * event by event, with faults whose every loss is known. Shares no code with the engine; what the vantage
- * points capture are frames, which the agents' own digester turns into digests.
- *
- * Times are true time in nanoseconds since the beginning of the simulation. Stretches are what lies between
- * two places: 0 before the first vantage point, i between the points i - 1 and i, `points` beyond the last.
- */
-#ifndef DROPPOINT_TESTS_BENCH_CAMPAIGN_CAMPAIGN_H
-#define DROPPOINT_TESTS_BENCH_CAMPAIGN_CAMPAIGN_H
+/* The simulation of one case: TCP and UDP over a path of vantage points, event by event. Shared by its parts. */
+#ifndef DROPPOINT_TESTS_BENCH_CAMPAIGN_SIM_SIM_H
+#define DROPPOINT_TESTS_BENCH_CAMPAIGN_SIM_SIM_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include "collector/locate/locate.h"
 #include "common/capfile/capfile.h"
 #include "common/digest/digest.h"
-#include "tests/bench/campaign/random.h"
+#include "tests/bench/campaign_sim/config.h"
+#include "tests/bench/campaign_sim/random.h"
 
-#define US 1000LL
-#define MS 1000000LL
-#define SECOND 1000000000LL
-#define EPOCH 1700000000000000000LL
-
-enum { MAX_POINTS = 6, MAX_STRETCHES = MAX_POINTS + 1, MAX_FLOWS = 200, NO_POINT = 0xff };
-enum { TO_FAR = 0, TO_NEAR = 1 }; /* as DP_FORWARD and DP_REVERSE */
 #define NO_RECORD UINT32_MAX
-
-enum fault_kind {
-    FAULT_NONE,
-    FAULT_RANDOM,
-    FAULT_SIZE,
-    FAULT_ALL,
-    FAULT_HANDSHAKE,
-    FAULT_FLOWS,
-    FAULT_BURST,
-    FAULT_POLICER,
-    FAULT_QUEUE,
-    FAULT_RESET,
-    FAULT_REFUSED,
-    FAULT_STALL,
-    FAULT_KINDS
-};
-extern const char *const fault_names[FAULT_KINDS];
-
-enum miss_mode { MISS_NONE, MISS_SILENT, MISS_COUNTED, MISS_GAPS };
-
-/* ---- what a case is, drawn from its seed (config.c) ---- */
-
-struct stretch_config {
-    bool host;         /* inside a host; else a link, on which packets are of wire size */
-    int64_t delay_ns;  /* of propagation */
-    int64_t jitter_ns; /* at most; keeps the order */
-    double rate;       /* bytes per second */
-    uint8_t hops;      /* routers */
-};
-
-struct point_config {
-    char name[24];
-    bool merges[2];       /* GRO, by direction */
-    uint32_t merge_bytes; /* at most so many */
-    int64_t merge_hold_ns;
-    int64_t offset_ns;      /* of its clock */
-    double skew;            /* parts of one */
-    int64_t granularity_ns; /* of its stamps */
-    enum miss_mode miss;
-    double miss_rate;
-    bool miss_bursts;
-    int64_t from_ns, to_ns; /* captures from when to when */
-    bool window_told;
-    bool bypassed[2]; /* by direction: packets go around it */
-};
-
-struct config {
-    uint64_t seed;
-    uint32_t points;
-    struct stretch_config stretch[MAX_STRETCHES];
-    struct point_config point[MAX_POINTS];
-    bool end_offload[2]; /* near, far: TSO and GRO in the end's own host */
-    uint32_t flows;
-    uint64_t bytes;               /* in all, about */
-    int64_t duration_ns, tail_ns; /* the captures end where the tail does */
-    double udp_share, smtp_share, reverse_share, far_client_share;
-    bool ipv6;
-    int ip_id_mode; /* 0 increments, 1 zero, 2 random */
-    bool timestamps, sack, dsack, rack, tlp;
-    double duplicate_rate, reorder_rate;
-    uint32_t noise_stretch; /* where packets are duplicated and reordered */
-    int nat;                /* 0 none, 1 client rewritten, 2 server rewritten */
-    uint32_t nat_stretch;
-    enum fault_kind fault;
-    uint32_t fault_stretch;
-    int fault_dir;
-    double fault_rate; /* of random losses; bytes per second of a policer */
-    uint32_t fault_size;
-    int64_t fault_from_ns;
-    uint32_t fault_flows; /* one of so many */
-    double fault_bucket;  /* bytes */
-    uint32_t burst_count;
-    int64_t burst_ns;
-    bool reset_both;
-    int feed; /* 0 in step by raw time, 1 file after file, 2 batches of random size */
-    bool settle, advance;
-};
-
-void config_draw(struct config *c, uint64_t seed);
-void config_make_heavy(struct config *c);
-/* "key=value,..."; false: an unknown key, or one without a number. */
-bool config_override(struct config *c, const char *text, uint64_t seed);
-void config_print(FILE *out, const struct config *c);
-
-/* ---- the simulation ---- */
+#define NO_FLOW UINT32_MAX
 
 struct packet {
     struct packet *next_free;
@@ -126,7 +24,7 @@ struct packet {
     uint16_t flags, ip_id;
     uint8_t half; /* 0: sent by the client */
     uint8_t dir;
-    uint8_t ttl;
+    uint8_t ttl, tos;
     uint8_t sack_count;
     uint8_t place;      /* stretch, then point */
     uint8_t last_point; /* the last one that recorded it; NO_POINT */
@@ -134,7 +32,17 @@ struct packet {
     bool immune;        /* a copy of a duplicated packet: no fault touches it */
 };
 
-enum event_kind { EVENT_ARRIVE, EVENT_MERGED, EVENT_RTO, EVENT_ACK, EVENT_PROBE, EVENT_APP, EVENT_DATAGRAM };
+enum event_kind {
+    EVENT_ARRIVE,
+    EVENT_MERGED,
+    EVENT_RTO,
+    EVENT_ACK,
+    EVENT_PROBE,
+    EVENT_APP,
+    EVENT_DATAGRAM,
+    EVENT_PROXY,
+    EVENT_SYN_PROXY
+};
 
 struct event {
     int64_t t_ns;
@@ -175,7 +83,7 @@ struct end {
     size_t held_count, newest_held;
     uint64_t dsack[2];
     uint32_t unacked;
-    uint64_t window_most, unread;
+    uint64_t window_most, unread, advertised;
     bool not_reading, peer_fin;
     uint32_t ts_recent;
     uint32_t turns; /* acknowledgements sent: the first ones are not delayed */
@@ -188,17 +96,69 @@ struct message {
     const char *text; /* NULL: made-up bytes */
 };
 
-enum { MAX_MESSAGES = 64, MAX_TEXTS = 24 };
+enum { MAX_MESSAGES = 64, MAX_TEXTS = 24, HEADER_ROOM = 108 };
+
+struct endpoint {
+    uint8_t net, host;
+    uint16_t port;
+};
+
+/* How one vantage point sees a flow, where hosts on the way rewrite it. By side: 0 what is the client's. */
+struct view {
+    struct endpoint end[2];
+    uint32_t seq[2], ts[2]; /* added */
+    uint16_t mss[2];
+    uint8_t wscale[2];
+    bool timestamps[2], sack[2]; /* in the SYN */
+};
+
+/* TLS records: where they end, counted in bytes of the connection and in bytes of the application. */
+struct tls_record {
+    uint64_t end, plain_end;
+};
+
+/* What one end of a connection sends. */
+struct stream {
+    uint64_t plain;   /* the application's bytes written */
+    uint64_t pending; /* they wait for the TLS handshake */
+    bool ready;       /* it is done */
+    int stage;
+    struct tls_record *records;
+    size_t count, room;
+};
+
+/* What a proxy does with one connection; kept with the leg to the client. By half: 0 to the server. */
+struct proxied {
+    uint64_t forwarded[2]; /* the application's bytes read, and written or swallowed */
+    uint64_t swallowed[2];
+    bool queued[2], connecting, aborted;
+};
+
+enum syn_stage { SYN_IDLE, SYN_ANSWERED, SYN_OPENING, SYN_THROUGH, SYN_GIVEN_UP };
 
 struct flow_sim {
     bool udp, client_far, established;
+    uint8_t low, high; /* the first and the last vantage point that its packets pass */
+    uint32_t other;    /* the other leg of a connection that a proxy carries on */
+    bool back;         /* this is the leg to the server */
+    bool tls, timestamps, sack;
     uint16_t client_port, server_port;
     uint8_t client_addr, server_addr; /* last bytes */
+    struct endpoint at_client, at_server; /* as the ends themselves see it */
     uint32_t isn[2], mss;
     uint16_t ip_id[2];
     uint32_t ts_base[2];
+    uint8_t tos;
     bool offload[2]; /* client, server: sends super-packets */
+    struct view view[MAX_POINTS];
     struct end end[2];
+    struct stream out[2];
+    struct proxied proxied;
+    uint8_t header[HEADER_ROOM]; /* of the PROXY protocol, in front of what goes to the server */
+    uint32_t header_len;
+    enum syn_stage syn_stage;
+    uint32_t syn_tries;
+    struct packet syn_seen;
     struct message script[MAX_MESSAGES];
     uint32_t messages, current;
     uint64_t current_end;
@@ -255,6 +215,7 @@ struct loss {
     uint32_t flow, len, record, ip_len;
     uint16_t flags;
     uint8_t half, dir, stretch, last_point, missed;
+    bool unsure; /* what a proxy would have taken by itself looks the same */
 };
 
 struct burst {
@@ -270,11 +231,14 @@ struct place_truth {
     uint64_t lost;                /* packets, as they were dropped */
     struct bounds packets, bytes; /* as the contract counts them: what is certain, and what is possible */
     uint64_t data_lost;           /* with payload */
-    uint64_t evident;             /* outer stretches: losses that retransmissions show */
+    uint64_t evident;             /* losses near an end of a connection that retransmissions show */
     uint64_t passed, passed_after, passed_during; /* at the fault, packets */
     uint64_t unprovable; /* records that a capture missed with nothing to show that it did */
+    uint64_t in_proxy;   /* packets whose bytes wait in a proxy as the captures end */
     uint32_t largest_passed, smallest_lost;
 };
+
+enum proxy_state { PROXY_RUNS, PROXY_FROZEN, PROXY_CRASHED, PROXY_DEAD };
 
 struct sim {
     struct config c;
@@ -285,7 +249,8 @@ struct sim {
     struct packet *free_packets;
     void **blocks;
     size_t block_count, block_used;
-    struct flow_sim *flows;
+    struct flow_sim *flows; /* the first c.flows are those that applications opened; then proxies' own */
+    uint32_t flow_count;
     struct point_sim point[MAX_POINTS];
     struct lane_sim lane[MAX_STRETCHES][2];
     struct rng rng_path, rng_fault, rng_tcp;
@@ -297,7 +262,10 @@ struct sim {
     struct burst bursts[16];
     uint32_t burst_count;
     uint64_t resets_injected, refusals, stalls, packets_sent, timed_out;
+    uint64_t proxy_resets;              /* that a proxy sent by itself */
     uint64_t crossed[MAX_STRETCHES][2]; /* packets that set out over the stretch and were not lost */
+    uint32_t options_removed;           /* bit i: from a SYN in stretch i */
+    enum proxy_state proxy_state;
     int64_t reset_done_ns;
     int64_t reset_ns;
     bool failed; /* out of memory, or an error of the digester */
@@ -314,6 +282,7 @@ void *grow(struct sim *s, void *items, size_t *room, size_t need, size_t size);
 void tcp_connect(struct sim *s, uint32_t flow, int side); /* SYN, or SYN/ACK */
 void tcp_write(struct sim *s, uint32_t flow, int side, uint32_t bytes);
 void tcp_close(struct sim *s, uint32_t flow, int side);
+void tcp_abort(struct sim *s, uint32_t flow, int side, bool tells); /* tells: by RST */
 void tcp_output(struct sim *s, uint32_t flow, int side);
 void tcp_acknowledged(struct sim *s, uint32_t flow, int side, const struct packet *p);
 void tcp_timeout(struct sim *s, uint32_t flow, int side);
@@ -326,67 +295,77 @@ void tcp_ack_due(struct sim *s, uint32_t flow, int side);
 uint64_t tcp_window(const struct end *e);
 void tcp_fill(struct sim *s, uint32_t flow, int side, struct packet *p);
 
-/* ---- applications (app.c, script.c) ---- */
+/* ---- what runs on TCP (stream.c, app.c, script.c) ---- */
+/* Bytes of the application: written by an end, and arrived at it in order. */
+void stream_write(struct sim *s, uint32_t flow, int side, uint32_t bytes);
+uint64_t stream_received(const struct sim *s, uint32_t flow, int side);
+uint64_t stream_sent(const struct sim *s, uint32_t flow, int side); /* at least once */
+/* The position in the connection behind that many of the application's bytes that `side` sent. */
+uint64_t stream_position(const struct sim *s, uint32_t flow, int side, uint64_t plain);
+/* Whether everything before the other end's FIN, and that, has arrived. */
+bool stream_ended(const struct sim *s, uint32_t flow, int side);
+void stream_progress(struct sim *s, uint32_t flow, int side); /* something arrived at this end */
+void stream_died(struct sim *s, uint32_t flow, int side);     /* reset, or given up */
+void stream_content(const struct sim *s, const struct packet *p, uint8_t *at, uint32_t len);
 void app_create(struct sim *s);
 void app_script(struct sim *s, uint32_t flow, struct rng *r, uint64_t bytes, bool smtp, bool reverse);
-void app_progress(struct sim *s, uint32_t flow);       /* something arrived */
+void app_progress(struct sim *s, uint32_t flow);
 void app_event(struct sim *s, uint32_t flow_and_what); /* flow << 3 | what */
 void app_datagram(struct sim *s, uint32_t flow);
 void app_datagram_arrived(struct sim *s, const struct packet *p);
+
+/* ---- hosts on the way (rewrite.c, synproxy.c, proxy.c) ---- */
+void rewrite_flow(struct sim *s, uint32_t flow); /* how the vantage points see it */
+void rewrite_packet(struct sim *s, struct packet *p, uint32_t stretch);
+bool syn_proxy_at(const struct sim *s, const struct flow_sim *f, uint32_t stretch);
+bool syn_proxy_takes(struct sim *s, const struct packet *p); /* it goes no farther */
+void syn_proxy_event(struct sim *s, uint32_t flow, uint32_t stage);
+uint32_t proxy_carry(struct sim *s, uint32_t flow); /* makes its second leg; returns that */
+bool proxy_end(const struct flow_sim *f, int side); /* this end is the proxy's */
+void proxy_progress(struct sim *s, uint32_t flow);
+void proxy_died(struct sim *s, uint32_t flow);
+void proxy_event(struct sim *s, uint32_t flow, uint32_t what);
+void proxy_begin(struct sim *s);
+void proxy_settle(struct sim *s); /* what it took over and never sent on */
+static inline uint32_t front_of(const struct sim *s, uint32_t flow)
+{
+    return s->flows[flow].back ? s->flows[flow].other : flow;
+}
+/* Where an application's end is: the flow (its end has the same number). */
+static inline uint32_t leg_of(const struct sim *s, uint32_t flow, int side)
+{
+    return side == 1 && s->flows[flow].other != NO_FLOW ? s->flows[flow].other : flow;
+}
 
 /* ---- path (path.c), captures (record.c, frame.c), faults (fault.c) ---- */
 void path_send(struct sim *s, struct packet *p); /* from its end; takes it */
 void path_arrive(struct sim *s, struct packet *p);
 void path_merged(struct sim *s, uint32_t lane, uint32_t point);
 uint32_t packet_ip_len(const struct sim *s, const struct packet *p);
+void path_continue(struct sim *s, struct packet *p, uint32_t stretch, int64_t delay);
+/* Where packets of this direction end. */
+static inline uint32_t last_stretch(const struct flow_sim *f, int dir)
+{
+    return dir == TO_FAR ? f->high + 1u : f->low;
+}
 void point_record(struct sim *s, uint32_t point, struct packet *p);
 bool record_begin(struct sim *s, const char *pcap_folder);
 bool record_finish(struct sim *s);
 size_t frame_build(const struct sim *s, uint32_t point, const struct packet *p, uint8_t *frame, size_t room,
                    size_t *ret_wire_len);
+void frame_address(uint8_t *at, struct endpoint e, bool ipv6); /* 4 or 16 bytes */
 void fault_begin(struct sim *s);
 bool fault_drops(struct sim *s, const struct packet *p, uint32_t stretch);
 void fault_inject(struct sim *s, const struct packet *p, uint32_t stretch);
-void path_continue(struct sim *s, struct packet *p, uint32_t stretch, int64_t delay);
 
 /* ---- truth (truth.c) ---- */
 void truth_lost(struct sim *s, const struct packet *p, uint32_t stretch, int64_t expected_ns);
 void truth_delivered(struct sim *s, const struct packet *p);
+bool truth_known_to_capture(const struct sim *s, uint32_t point, int64_t t);
 void truth_settle(struct sim *s);
 
 /* Runs one case; pcap_folder NULL: writes none. False: out of memory. */
 bool sim_run(struct sim *s, const struct config *c, const char *pcap_folder);
 void sim_free(struct sim *s);
-
-/* ---- engine and judgement (feed.c, judge.c) ---- */
-int feed_engine(struct sim *s, struct dp_report **ret_report) DP_MUST_CHECK;
-
-struct judgement {
-    uint64_t seed;
-    enum fault_kind fault;
-    bool lossy;     /* the fault really did something */
-    bool decidable; /* by docs/campaign.md */
-    bool located;   /* the first finding names the right stretch */
-    bool direction_right, pattern_judged, pattern_right;
-    bool counts_judged, packets_right, bytes_right;
-    bool false_alarm, excused_alarm;
-    bool wrong, wrong_sure; /* a finding where nothing is; with confidence of at least 0.9 */
-    bool inconclusive;
-    bool size_right;
-    double confidence; /* of the first finding; negative: none */
-    bool first_right;
-    double sim_ms, engine_ms;
-    uint64_t records;
-    char text[640];
-};
-void judge(const struct sim *s, const struct dp_report *r, struct judgement *ret);
-
-/* ---- the sum of many cases (tally.c) ---- */
-struct tally;
-struct tally *tally_new(void);
-void tally_add(struct tally *t, const struct judgement *j);
-/* Returns 0 where the goals are met. */
-int tally_print(FILE *out, const struct tally *t);
-void tally_free(struct tally *t);
 
 #endif

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 static void say(struct flow_sim *f, int side, uint32_t bytes, int64_t think, const char *text)
 {
@@ -67,7 +67,6 @@ static void tcp_ends(struct sim *s, struct flow_sim *f, struct rng *r)
         bool far = (side == 0) == f->client_far;
         *e = (struct end){.state = side ? END_LISTEN : END_CLOSED,
                           .written = 1,
-                          .cwnd = 10.0 * f->mss,
                           .ssthresh = 1e9,
                           .rto_ns = SECOND,
                           .window_most = (uint64_t)rng_log(r, 64000, 1500000),
@@ -90,6 +89,27 @@ static void udp_flow(struct sim *s, struct flow_sim *f, struct rng *r)
     (void)s;
 }
 
+/* As the vantage points see it, on both legs where a proxy carries it. */
+static void place(struct sim *s, uint32_t i)
+{
+    struct flow_sim *f = &s->flows[i];
+    struct rng r = rng_of(s->c.seed, 5000 + i);
+    f->other = NO_FLOW;
+    f->high = (uint8_t)(s->c.points - 1);
+    f->tos = (uint8_t)(rng_chance(&r, 0.3) ? 2 : 0);
+    f->at_client = (struct endpoint){0, f->client_addr, f->client_port};
+    f->at_server = (struct endpoint){1, f->server_addr, f->server_port};
+    uint32_t legs[2] = {i, i};
+    bool carried = rng_chance(&r, s->c.proxy.share) && s->c.proxy.on && !f->udp;
+    if (carried)
+        legs[1] = proxy_carry(s, i);
+    for (int k = 0; k < (carried ? 2 : 1); k++) {
+        struct flow_sim *leg = &s->flows[legs[k]];
+        rewrite_flow(s, legs[k]);
+        leg->end[0].cwnd = leg->end[1].cwnd = 10.0 * leg->mss;
+    }
+}
+
 static void one_flow(struct sim *s, uint32_t i, struct rng *r)
 {
     const struct config *c = &s->c;
@@ -100,8 +120,7 @@ static void one_flow(struct sim *s, uint32_t i, struct rng *r)
     /* An address lies at one end of the path only. */
     f->client_addr = (uint8_t)(1 + rng_below(r, 20) + (f->client_far ? 100 : 0));
     f->server_addr = (uint8_t)(1 + rng_below(r, 8) + (f->client_far ? 100 : 0));
-    uint32_t overhead = (c->ipv6 ? 60u : 40u) + (c->timestamps ? 12u : 0);
-    f->mss = (rng_chance(r, 0.8) ? 1500 : (uint32_t)rng_between(r, 1280, 1480)) - overhead;
+    f->mss = (rng_chance(r, 0.8) ? 1500 : (uint32_t)rng_between(r, 1280, 1480)) - (c->ipv6 ? 60u : 40u);
     f->start_ns = (int64_t)(rng_unit(r) * 0.6 * (double)c->duration_ns);
     if (i == 0)
         f->start_ns = 10 * MS;
@@ -135,8 +154,11 @@ static void one_flow(struct sim *s, uint32_t i, struct rng *r)
 
 void app_create(struct sim *s)
 {
+    s->flow_count = s->c.flows;
     for (uint32_t i = 0; i < s->c.flows && s->flows; i++) {
         struct rng r = rng_of(s->c.seed, 1000 + i);
         one_flow(s, i, &r);
+        place(s, i);
     }
+    proxy_begin(s);
 }

@@ -1,8 +1,9 @@
 /* What goes wrong on the path. */
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 const char *const fault_names[FAULT_KINDS] = {"none",  "random",  "size",  "all",   "handshake", "flows",
-                                              "burst", "policer", "queue", "reset", "refused",   "stall"};
+                                              "burst", "policer", "queue", "reset", "refused",   "stall",
+                                              "swallow", "freeze", "crash", "dead"};
 
 void fault_begin(struct sim *s)
 {
@@ -52,6 +53,8 @@ static bool hit(struct sim *s, const struct packet *p)
         return false;
     case FAULT_POLICER:
         return police(s, packet_ip_len(s, p));
+    case FAULT_DEAD:
+        return s->proxy_state == PROXY_DEAD;
     default:
         return false;
     }
@@ -60,7 +63,8 @@ static bool hit(struct sim *s, const struct packet *p)
 bool fault_drops(struct sim *s, const struct packet *p, uint32_t stretch)
 {
     const struct config *c = &s->c;
-    if (c->fault == FAULT_NONE || stretch != c->fault_stretch || p->dir != c->fault_dir || p->immune)
+    if (c->fault == FAULT_NONE || stretch != c->fault_stretch ||
+        (p->dir != c->fault_dir && c->fault != FAULT_DEAD) || p->immune)
         return false;
     struct place_truth *t = &s->truth[stretch][p->dir];
     uint32_t len = packet_ip_len(s, p);

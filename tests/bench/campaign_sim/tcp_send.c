@@ -3,7 +3,7 @@
  * main lines). */
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 enum { MOST_TIMEOUTS = 9, SUPER_PACKET = 62000 };
 
@@ -27,7 +27,9 @@ void tcp_fill(struct sim *s, uint32_t flow, int side, struct packet *p)
     p->dir = (side == 0) == f->client_far ? TO_NEAR : TO_FAR;
     p->gso = f->mss;
     p->ack = e->expected;
+    p->tos = f->tos;
     p->window = (uint32_t)tcp_window(e) & ~127u;
+    e->advertised = p->window;
     if (p->window == 0 && f->zero_ns == 0 && e->not_reading)
         f->zero_ns = s->now;
     p->tsval = f->ts_base[side] + (uint32_t)(s->now / MS);
@@ -64,7 +66,7 @@ void tcp_send_control(struct sim *s, uint32_t flow, int side, uint16_t flags, ui
     struct packet *p = packet_new(s);
     p->flags = flags;
     p->seq = seq;
-    if (s->c.sack && flags == DP_TCP_ACK)
+    if (s->flows[flow].sack && flags == DP_TCP_ACK)
         add_sack(e, p);
     tcp_fill(s, flow, side, p);
     e->dsack[0] = e->dsack[1] = 0;
@@ -269,6 +271,15 @@ void tcp_close(struct sim *s, uint32_t flow, int side)
     tcp_output(s, flow, side);
 }
 
+void tcp_abort(struct sim *s, uint32_t flow, int side, bool tells)
+{
+    struct end *e = end_of(s, flow, side);
+    if (tells && e->state == END_OPEN)
+        tcp_send_control(s, flow, side, DP_TCP_RST, e->next);
+    e->state = END_DEAD;
+    e->rto_at = e->ack_at = e->probe_at = 0;
+}
+
 static void collapse(struct end *e, uint32_t mss, double inflight)
 {
     e->ssthresh = inflight / 2 > 2.0 * mss ? inflight / 2 : 2.0 * mss;
@@ -296,6 +307,7 @@ void tcp_timeout(struct sim *s, uint32_t flow, int side)
     }
     if (++e->back_off > MOST_TIMEOUTS) {
         e->state = END_DEAD;
+        stream_died(s, flow, side);
         return;
     }
     if (e->una == 0) { /* SYN or SYN/ACK again */

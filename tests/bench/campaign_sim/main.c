@@ -9,13 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/campaign.h"
 
 enum { CASE_SECONDS = 60 };
 
 struct options {
     uint64_t runs, seed;
-    bool verbose, lost, heavy;
+    bool verbose, lost, heavy, plain;
     unsigned jobs;
     const char *set, *pcap;
 };
@@ -78,10 +78,10 @@ static int run_case(const struct options *o, uint64_t seed, struct judgement *re
     struct config c;
     struct sim s;
     struct dp_report *report = NULL;
-    config_draw(&c, seed);
+    config_draw(&c, seed, o->plain);
     if (o->heavy)
         config_make_heavy(&c);
-    if (o->set && !config_override(&c, o->set, seed))
+    if (o->set && !config_override(&c, o->set))
         return DP_ERR_USAGE;
     double t0 = milliseconds();
     if (!sim_run(&s, &c, o->pcap)) {
@@ -182,10 +182,10 @@ static int run_one(struct options *o)
 {
     struct judgement j;
     struct config c;
-    config_draw(&c, o->seed);
+    config_draw(&c, o->seed, o->plain);
     if (o->heavy)
         config_make_heavy(&c);
-    if (o->set && !config_override(&c, o->set, o->seed)) {
+    if (o->set && !config_override(&c, o->set)) {
         fprintf(stderr, "campaign: --set %s: not a list of KEY=NUMBER; docs/campaign.md lists the keys\n",
                 o->set);
         return 2;
@@ -205,8 +205,8 @@ static int usage(void)
 {
     fprintf(
         stderr,
-        "usage: campaign [--runs N] [--seed S] [--jobs J] [--heavy] [--verbose] [--set KEY=NUMBER,...]\n"
-        "       campaign --only-seed X [--heavy] [--verbose] [--set KEY=NUMBER,...] [--write-pcap FOLDER]\n");
+        "usage: campaign [--runs N] [--seed S] [--jobs J] [--plain] [--heavy] [--verbose] [--set KEY=NUMBER,...]\n"
+        "       campaign --only-seed X [--plain] [--heavy] [--verbose] [--set KEY=NUMBER,...] [--write-pcap FOLDER]\n");
     return 2;
 }
 
@@ -220,6 +220,7 @@ int main(int argc, char **argv)
                                             {"write-pcap", required_argument, NULL, 'w'},
                                             {"verbose", no_argument, NULL, 'v'},
                                             {"heavy", no_argument, NULL, 'h'},
+                                            {"plain", no_argument, NULL, 'p'},
                                             {0}};
     struct options o = {.runs = 200, .seed = 1, .jobs = 1};
     bool one = false;
@@ -237,6 +238,8 @@ int main(int argc, char **argv)
             o.pcap = optarg;
         else if (c == 'h')
             o.heavy = true;
+        else if (c == 'p')
+            o.plain = true;
         else if (c == 'v')
             o.verbose = true;
         else

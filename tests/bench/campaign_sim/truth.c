@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 void truth_lost(struct sim *s, const struct packet *p, uint32_t stretch, int64_t expected_ns)
 {
@@ -12,7 +12,9 @@ void truth_lost(struct sim *s, const struct packet *p, uint32_t stretch, int64_t
     s->losses = items;
     items[s->loss_count++] = (struct loss){s->now,           expected_ns,         p->seq,   p->flow, p->len,
                                            p->last_record,   packet_ip_len(s, p), p->flags, p->half, p->dir,
-                                           (uint8_t)stretch, p->last_point,       p->missed};
+                                           (uint8_t)stretch, p->last_point,       p->missed, false};
+    const struct flow_sim *f = &s->flows[p->flow];
+    items[s->loss_count - 1].unsure = p->len == 0 && f->syn_stage != SYN_THROUGH && syn_proxy_at(s, f, stretch);
     s->truth[stretch][p->dir].lost++;
 }
 
@@ -56,7 +58,7 @@ static void known_window(const struct sim *s, uint32_t point, int64_t *ret_from,
     }
 }
 
-static bool known_to_capture(const struct sim *s, uint32_t point, int64_t t)
+bool truth_known_to_capture(const struct sim *s, uint32_t point, int64_t t)
 {
     int64_t from, to, margin = 5 * MS;
     known_window(s, point, &from, &to);
@@ -71,7 +73,7 @@ static void settle_inner(struct sim *s, const struct loss *x, uint8_t *const *co
     enum miss_mode miss = s->c.point[down].miss;
     bool seen = x->last_point == up;
     bool certain =
-        seen && known_to_capture(s, down, x->expected_ns) && miss != MISS_COUNTED && miss != MISS_GAPS;
+        seen && !x->unsure && truth_known_to_capture(s, down, x->expected_ns) && miss != MISS_COUNTED && miss != MISS_GAPS;
     if (!seen) {
         may_look_lost(s, x->last_point, x->dir, x->len, true);
         t->packets.most++;
@@ -86,11 +88,18 @@ static void settle_inner(struct sim *s, const struct loss *x, uint8_t *const *co
     t->bytes.least += certain ? x->len : 0;
 }
 
-/* Whether retransmissions past the last point, or holes at the first one, show the loss. */
+static bool at_edge(const struct sim *s, const struct loss *x)
+{
+    const struct flow_sim *f = &s->flows[x->flow];
+    return x->stretch == f->low || x->stretch == f->high + 1u;
+}
+
+/* Whether retransmissions past the last point of the connection, or holes at the first one, show the loss. */
 static bool shows(const struct sim *s, const struct loss *x)
 {
-    bool outward = x->dir == TO_FAR ? x->stretch == s->c.points : x->stretch == 0;
-    uint32_t point = x->stretch == 0 ? 0 : s->c.points - 1;
+    const struct flow_sim *f = &s->flows[x->flow];
+    bool outward = x->stretch == last_stretch(f, x->dir);
+    uint32_t point = x->stretch == f->low ? f->low : f->high;
     const struct point_sim *p = &s->point[point];
     bool overtaken = outward;
     if (x->len == 0 && !(x->flags & DP_TCP_SYN))
@@ -122,13 +131,16 @@ void truth_settle(struct sim *s)
         const struct loss *x = &s->losses[i];
         struct place_truth *t = &s->truth[x->stretch][x->dir];
         t->data_lost += x->len > 0;
-        if (x->stretch == 0 || x->stretch == s->c.points) {
+        if (at_edge(s, x)) {
             if (looked++ < 300)
                 t->evident += shows(s, x);
+            t->packets.most += stretch_between(&s->c, x->stretch);
+            t->bytes.most += stretch_between(&s->c, x->stretch) ? x->len : 0;
         } else {
             settle_inner(s, x, counted);
         }
     }
     for (uint32_t i = 0; i < s->c.points; i++)
         free(counted[i]);
+    proxy_settle(s);
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 enum { BLOCK = 512 };
 

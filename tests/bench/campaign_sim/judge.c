@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/campaign.h"
 
 /* The stretches that a finding names. */
 static uint32_t low_stretch(const struct dp_finding *f)
@@ -26,115 +26,36 @@ static bool covers(const struct sim *s, const struct dp_finding *f, uint32_t str
     return low_stretch(f) <= stretch && stretch <= high_stretch(s, f);
 }
 
-/* ---- what is true ---- */
-
-struct truth {
-    bool any; /* something happened */
-    enum dp_code code;
-    uint32_t stretch;
-    int dir;
-    uint8_t others; /* bit i: something of the kind happened in stretch i too */
-    bool decidable;
-    bool either_way; /* the direction cannot be known */
-};
-
-static bool captures_at(const struct sim *s, uint32_t point, int64_t t)
-{
-    const struct point_config *c = &s->c.point[point];
-    const struct point_sim *p = &s->point[point];
-    return p->count && p->records[0].t_ns < t && p->records[p->count - 1].t_ns > t && c->miss == MISS_NONE;
-}
-
-static bool misses_nothing(const struct sim *s)
-{
-    for (uint32_t i = 0; i < s->c.points; i++)
-        if (s->c.point[i].miss != MISS_NONE)
-            return false;
-    return true;
-}
-
-static void loss_truth(const struct sim *s, struct truth *t)
-{
-    const struct place_truth *p = &s->truth[t->stretch][t->dir];
-    t->code = DP_CODE_LOSS;
-    t->any = p->lost > 0;
-    if (outer(s, t->stretch)) {
-        t->decidable = p->evident >= 5;
-        t->either_way = true;
-        return;
-    }
-    uint64_t noise = 0;
-    for (uint32_t i = 0; i <= s->c.points; i++)
-        for (int d = 0; d < 2; d++)
-            if (i != t->stretch || d != t->dir)
-                noise += s->truth[i][d].packets.most;
-    uint32_t down = t->dir == TO_FAR ? t->stretch : t->stretch - 1;
-    uint64_t crossed = s->crossed[t->stretch][0] + s->crossed[t->stretch][1];
-    t->decidable =
-        p->packets.least >= 3 && p->packets.least > 2 * noise && s->point[down].count >= 5 && crossed >= 10;
-}
-
-static void end_truth(const struct sim *s, struct truth *t, enum fault_kind kind)
-{
-    for (uint32_t i = 0; i < s->c.flows; i++) {
-        const struct flow_sim *f = &s->flows[i];
-        bool at_server = kind == FAULT_REFUSED || f->stall_side == 1;
-        if (kind == FAULT_REFUSED ? !f->refused || f->udp
-                                  : f->zero_ns == 0 || s->end_ns - f->zero_ns < 3 * SECOND)
-            continue;
-        bool far = f->client_far != at_server;
-        uint32_t point = far ? s->c.points - 1 : 0;
-        t->any = true;
-        t->stretch = far ? s->c.points : 0;
-        t->others |= (uint8_t)(1u << t->stretch);
-        int answer = far ? TO_NEAR : TO_FAR;
-        t->dir = kind == FAULT_REFUSED ? answer : 1 - answer;
-        int64_t when = kind == FAULT_REFUSED ? f->start_ns : f->zero_ns;
-        int64_t until = kind == FAULT_REFUSED ? when + SECOND : when + 3 * SECOND;
-        bool seen = misses_nothing(s) && when > s->c.point[point].from_ns && until < s->c.point[point].to_ns;
-        t->decidable = t->decidable || seen;
-    }
-}
-
-static struct truth truth_of(const struct sim *s)
-{
-    struct truth t = {.stretch = s->c.fault_stretch, .dir = s->c.fault_dir};
-    switch (s->c.fault) {
-    case FAULT_NONE:
-        break;
-    case FAULT_RESET:
-        t.code = DP_CODE_RESET;
-        t.any = s->resets_injected > 0;
-        t.either_way = s->c.reset_both;
-        t.decidable = t.any;
-        for (uint32_t i = 0; i < s->c.points; i++)
-            t.decidable = t.decidable && captures_at(s, i, s->reset_done_ns);
-        break;
-    case FAULT_REFUSED:
-    case FAULT_STALL:
-        t.code = s->c.fault == FAULT_STALL ? DP_CODE_STALL : DP_CODE_REFUSED;
-        end_truth(s, &t, s->c.fault);
-        break;
-    default:
-        loss_truth(s, &t);
-        break;
-    }
-    return t;
-}
-
 /* ---- findings ---- */
 
 enum support { SUPPORT_NONE, SUPPORT_MISSES, SUPPORT_TRUE };
 
+/* What only a proxy, or a host that rewrites, does. */
+static bool at_proxy(const struct sim *s, const struct expected *t, const struct dp_finding *f)
+{
+    bool here = s->c.proxy.on && covers(s, f, s->c.proxy.stretch);
+    if (f->code == DP_CODE_RESET)
+        return here && s->proxy_resets;
+    if (f->code == DP_CODE_STALL)
+        return here && s->proxy_state == PROXY_FROZEN && t->any;
+    if (f->code == DP_CODE_REWRITE)
+        for (uint32_t i = low_stretch(f); i <= high_stretch(s, f); i++)
+            if (s->options_removed >> i & 1)
+                return true;
+    return false;
+}
+
 /* Whether something really happened where a finding says. */
-static enum support supported(const struct sim *s, const struct truth *t, const struct dp_finding *f)
+static enum support supported(const struct sim *s, const struct expected *t, const struct dp_finding *f)
 {
     enum support best = SUPPORT_NONE;
     if (f->code == DP_CODE_REJECTED)
         return s->timed_out ? SUPPORT_TRUE : SUPPORT_NONE;
-    for (uint32_t i = 0; f->code == DP_CODE_STALL && i < s->c.flows; i++)
+    for (uint32_t i = 0; f->code == DP_CODE_STALL && i < s->flow_count; i++)
         if (s->flows[i].zero_ns)
             return SUPPORT_TRUE;
+    if (at_proxy(s, t, f))
+        return SUPPORT_TRUE;
     if (f->code != DP_CODE_LOSS) {
         bool right = f->code == t->code && t->any;
         if (f->code == DP_CODE_RESET)
@@ -166,7 +87,7 @@ static void say(struct judgement *j, const char *format, ...)
     va_end(args);
 }
 
-static void describe(const struct sim *s, const struct truth *t, const struct dp_report *r,
+static void describe(const struct sim *s, const struct expected *t, const struct dp_report *r,
                      struct judgement *j)
 {
     const struct place_truth *p = &s->truth[t->stretch][t->dir];
@@ -217,6 +138,11 @@ static bool pattern_fits(const struct sim *s, const struct place_truth *p, const
         return x == DP_PATTERN_HANDSHAKE;
     case FAULT_FLOWS:
         return x == DP_PATTERN_FLOWS || (p->passed_during < 10 && x == DP_PATTERN_ALL);
+    case FAULT_SWALLOW:
+        return x == DP_PATTERN_FLOWS || x == DP_PATTERN_ALL;
+    case FAULT_FREEZE:
+    case FAULT_DEAD:
+        return x == DP_PATTERN_ALL || x == DP_PATTERN_FLOWS;
     case FAULT_BURST:
         return x == DP_PATTERN_BURST || (p->passed_after == 0 && x == DP_PATTERN_ALL);
     default:
@@ -244,13 +170,14 @@ static void judge_counts(const struct sim *s, const struct dp_report *r, struct 
         }
 }
 
-static void judge_first(const struct sim *s, const struct truth *t, const struct dp_finding *f,
+static void judge_first(const struct sim *s, const struct expected *t, const struct dp_finding *f,
                         struct judgement *j)
 {
     j->confidence = f->confidence;
     j->first_right = supported(s, t, f) == SUPPORT_TRUE;
     bool other = low_stretch(f) < MAX_STRETCHES && (t->others >> low_stretch(f) & 1);
-    j->located = t->any && f->code == t->code && (other || covers(s, f, t->stretch));
+    bool fits = f->code == t->code || (t->also && f->code == t->also);
+    j->located = t->any && fits && (other || covers(s, f, t->stretch));
     j->direction_right = j->located && ((int)f->direction == t->dir || t->either_way || other);
     const struct place_truth *p = &s->truth[t->stretch][t->dir];
     j->pattern_judged = j->located && t->code == DP_CODE_LOSS && j->decidable && misses_nothing(s) &&
@@ -263,8 +190,9 @@ static void judge_first(const struct sim *s, const struct truth *t, const struct
 
 void judge(const struct sim *s, const struct dp_report *r, struct judgement *j)
 {
-    struct truth t = truth_of(s);
+    struct expected t = expect(s);
     *j = (struct judgement){.seed = s->c.seed, .fault = s->c.fault, .confidence = -1, .size_right = true};
+    j->dimensions = config_dimensions(&s->c);
     for (uint32_t i = 0; i < s->c.points; i++)
         j->records += s->point[i].count;
     j->lossy = t.any;

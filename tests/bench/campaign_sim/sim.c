@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 static void dispatch(struct sim *s, const struct event *e)
 {
@@ -25,10 +25,22 @@ static void dispatch(struct sim *s, const struct event *e)
     case EVENT_APP:
         app_event(s, e->a);
         break;
+    case EVENT_PROXY:
+        proxy_event(s, e->a, e->b);
+        break;
+    case EVENT_SYN_PROXY:
+        syn_proxy_event(s, e->a, e->b);
+        break;
     default:
         app_datagram(s, e->a);
         break;
     }
+}
+
+/* A proxy makes a second one of each. */
+static uint32_t flow_room(const struct config *c)
+{
+    return c->flows * (c->proxy.on ? 2 : 1);
 }
 
 bool sim_run(struct sim *s, const struct config *c, const char *pcap_folder)
@@ -37,7 +49,7 @@ bool sim_run(struct sim *s, const struct config *c, const char *pcap_folder)
     s->rng_path = rng_of(c->seed, 101);
     s->rng_fault = rng_of(c->seed, 102);
     s->rng_tcp = rng_of(c->seed, 103);
-    s->flows = calloc(c->flows, sizeof *s->flows);
+    s->flows = calloc(flow_room(c), sizeof *s->flows);
     if (!s->flows || !record_begin(s, pcap_folder))
         return false;
     fault_begin(s);
@@ -57,9 +69,11 @@ void sim_free(struct sim *s)
     for (size_t i = 0; i < s->block_count; i++)
         free(s->blocks[i]);
     free(s->blocks);
-    for (uint32_t i = 0; i < s->c.flows && s->flows; i++)
-        for (int side = 0; side < 2; side++)
+    for (uint32_t i = 0; i < s->flow_count; i++)
+        for (int side = 0; side < 2; side++) {
             free(s->flows[i].end[side].sent);
+            free(s->flows[i].out[side].records);
+        }
     free(s->flows);
     for (uint32_t i = 0; i < s->c.points; i++) {
         free(s->point[i].records);

@@ -2,7 +2,7 @@
  * mean to the sender. */
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 static struct sent *sent_at(struct end *e, size_t i)
 {
@@ -91,10 +91,10 @@ static void enter_recovery(struct end *e, uint32_t mss)
     e->cwnd = e->ssthresh;
 }
 
-static void duplicate_ack(struct sim *s, struct end *e, uint32_t mss)
+static void duplicate_ack(struct end *e, uint32_t mss, bool sack)
 {
     e->duplicate_acks++;
-    if (s->c.sack)
+    if (sack)
         return;
     if (e->recovering) {
         e->cwnd += mss;
@@ -131,7 +131,7 @@ void tcp_acknowledged(struct sim *s, uint32_t flow, int side, const struct packe
         if (e->recovering && !partial) {
             e->recovering = false;
             e->cwnd = e->ssthresh;
-        } else if (partial && !s->c.sack && e->count) {
+        } else if (partial && !f->sack && e->count) {
             sent_at(e, 0)->lost = true;
             e->cwnd = e->cwnd > (double)newly + f->mss ? e->cwnd - (double)newly + f->mss : f->mss;
         } else if (!e->recovering) {
@@ -142,9 +142,9 @@ void tcp_acknowledged(struct sim *s, uint32_t flow, int side, const struct packe
         if (e->count == 0)
             e->probe_at = 0;
     } else if (p->len == 0 && e->count && window_same && !(p->flags & (DP_TCP_FIN | DP_TCP_SYN))) {
-        duplicate_ack(s, e, f->mss);
+        duplicate_ack(e, f->mss, f->sack);
     }
-    if (s->c.sack && e->count && take_sacks(s, e, p, f->mss))
+    if (f->sack && e->count && take_sacks(s, e, p, f->mss))
         enter_recovery(e, f->mss);
     tcp_output(s, flow, side);
 }
@@ -213,7 +213,7 @@ static void take_data(struct sim *s, uint32_t flow, int side, const struct packe
     bool now = e->held_count > 0 || e->turns < 6 || (p->flags & DP_TCP_FIN);
     uint64_t before = e->expected;
     if (end <= e->expected) {
-        if (s->c.dsack) {
+        if (s->c.dsack && f->sack) {
             e->dsack[0] = start;
             e->dsack[1] = end;
         }
@@ -233,7 +233,7 @@ static void take_data(struct sim *s, uint32_t flow, int side, const struct packe
     e->unacked += p->len > f->mss ? 2 : 1;
     uint32_t sent_before = e->unacked;
     if (e->expected > before)
-        app_progress(s, flow);
+        stream_progress(s, flow, side);
     if (e->unacked < sent_before)
         return; /* the application's answer carried the acknowledgement */
     if (now || e->unacked >= 2) {
@@ -276,19 +276,24 @@ static void take_syn(struct sim *s, uint32_t flow, int side, const struct packet
         tcp_acknowledged(s, flow, side, p);
     }
     acknowledge_now(s, flow, side);
-    app_progress(s, flow);
+    stream_progress(s, flow, side);
 }
 
 void tcp_receive(struct sim *s, uint32_t flow, int side, const struct packet *p)
 {
     struct flow_sim *f = &s->flows[flow];
     struct end *e = &f->end[side];
+    if (s->proxy_state == PROXY_DEAD && proxy_end(f, side))
+        return;
     if (p->flags & DP_TCP_RST) {
-        e->state = END_DEAD;
-        e->rto_at = e->ack_at = e->probe_at = 0;
+        tcp_abort(s, flow, side, false);
+        stream_died(s, flow, side);
         return;
     }
     if (e->state == END_DEAD || e->state == END_CLOSED) {
+        if (p->flags & DP_TCP_SYN)
+            e->expected = 1;
+        s->proxy_resets += proxy_end(f, side);
         tcp_send_control(s, flow, side, DP_TCP_RST, p->ack);
         return;
     }
@@ -308,5 +313,7 @@ void tcp_receive(struct sim *s, uint32_t flow, int side, const struct packet *p)
     else if (p->seq + 1 == e->expected || p->seq < e->expected)
         acknowledge_now(s, flow, side); /* a probe */
     else
-        app_progress(s, flow);
+        stream_progress(s, flow, side);
+    if (proxy_end(f, side))
+        proxy_progress(s, flow); /* what is acknowledged makes room */
 }

@@ -1,9 +1,12 @@
-/* Draws a case from its seed; each group of dimensions from numbers of its own. */
+/* Draws the plain kinds of a case from its seed; each group of dimensions from numbers of its own. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/config.h"
+#include "tests/bench/campaign_sim/random.h"
+
+enum { PLAIN_FLOWS = 200 };
 
 static void draw_path(struct config *c, struct rng *r)
 {
@@ -92,7 +95,7 @@ static void draw_traffic(struct config *c, struct rng *r)
     double size = rng_unit(r);
     c->flows = (uint32_t)(size < 0.4    ? rng_between(r, 1, 3)
                           : size < 0.85 ? rng_between(r, 4, 30)
-                                        : rng_between(r, 31, MAX_FLOWS));
+                                        : rng_between(r, 31, PLAIN_FLOWS));
     c->bytes = (uint64_t)rng_log(r, 3e4, 5e6);
     c->duration_ns = (int64_t)(rng_log(r, 3, 30) * 1e9);
     c->udp_share = rng_chance(r, 0.7) ? 0 : rng_chance(r, 0.1) ? 1 : rng_unit(r) * 0.5;
@@ -156,7 +159,7 @@ static void fit_fault(struct config *c, struct rng *r)
 
 static void draw_fault(struct config *c, struct rng *r)
 {
-    enum fault_kind kind = (enum fault_kind)(1 + rng_below(r, FAULT_KINDS - 1));
+    enum fault_kind kind = (enum fault_kind)(1 + rng_below(r, FAULT_STALL));
     c->fault = rng_chance(r, 0.3) ? FAULT_NONE : kind;
     c->fault_stretch = (uint32_t)rng_below(r, c->points + 1);
     uint32_t inner = c->points > 1 ? 1 + (uint32_t)rng_below(r, c->points - 1) : 0;
@@ -180,7 +183,7 @@ static void draw_fault(struct config *c, struct rng *r)
     fit_fault(c, r);
 }
 
-void config_draw(struct config *c, uint64_t seed)
+void config_draw(struct config *c, uint64_t seed, bool plain)
 {
     *c = (struct config){.seed = seed};
     static void (*const draws[])(struct config *, struct rng *) = {
@@ -189,6 +192,8 @@ void config_draw(struct config *c, uint64_t seed)
         struct rng r = rng_of(seed, i + 1);
         draws[i](c, &r);
     }
+    if (!plain)
+        draw_dimensions(c);
 }
 
 /* More of everything that makes faults bite: more traffic, policers and queues slower than it. */
@@ -206,83 +211,26 @@ void config_make_heavy(struct config *c)
         c->fault_rate = fmax(c->fault_rate, 0.003);
 }
 
-/* ---- overrides, to reduce a case ---- */
-
-static void set_all_points(struct config *c, const char *what, double v)
+static void print_hosts(FILE *out, const struct config *c)
 {
-    for (uint32_t i = 0; i < c->points; i++) {
-        struct point_config *p = &c->point[i];
-        if (strcmp(what, "clock") == 0) {
-            p->offset_ns = 0;
-            p->skew = 0;
-        } else if (strcmp(what, "miss") == 0) {
-            p->miss = MISS_NONE;
-        } else if (strcmp(what, "offload") == 0) {
-            p->merges[0] = p->merges[1] = false;
-            c->end_offload[0] = c->end_offload[1] = false;
-        } else if (strcmp(what, "bypass") == 0) {
-            p->bypassed[0] = p->bypassed[1] = false;
-        } else if (strcmp(what, "window") == 0) {
-            p->from_ns = 0;
-            p->to_ns = c->duration_ns + c->tail_ns;
-        } else if (strcmp(what, "told") == 0) {
-            p->window_told = v > 0;
-        }
+    for (uint32_t i = 0; i < c->rewriters; i++) {
+        const struct rewriter *r = &c->rewriter[i];
+        fprintf(out, "  rewriter in stretch %u:", r->stretch);
+        for (int k = 0; k < REWRITE_KINDS; k++)
+            if (r->what >> k & 1)
+                fprintf(out, " %s", rewrite_names[k]);
+        fprintf(out, "; mss %u ttl %u dscp %u\n", r->mss, r->ttl, r->dscp);
     }
-}
-
-static bool set(struct config *c, const char *key, double v)
-{
-    if (strcmp(key, "flows") == 0)
-        c->flows = v < 1 ? 1 : v > MAX_FLOWS ? MAX_FLOWS : (uint32_t)v;
-    else if (strcmp(key, "bytes") == 0)
-        c->bytes = (uint64_t)v;
-    else if (strcmp(key, "fault") == 0)
-        c->fault = v < FAULT_KINDS && v >= 0 ? (enum fault_kind)v : FAULT_NONE;
-    else if (strcmp(key, "stretch") == 0)
-        c->fault_stretch = (uint32_t)v;
-    else if (strcmp(key, "dir") == 0)
-        c->fault_dir = v > 0;
-    else if (strcmp(key, "duplicate") == 0)
-        c->duplicate_rate = v;
-    else if (strcmp(key, "reorder") == 0)
-        c->reorder_rate = v;
-    else if (strcmp(key, "nat") == 0)
-        c->nat = (int)v;
-    else if (strcmp(key, "udp") == 0)
-        c->udp_share = v;
-    else if (strcmp(key, "smtp") == 0)
-        c->smtp_share = v;
-    else if (strcmp(key, "feed") == 0)
-        c->feed = (int)v % 3;
-    else if (strcmp(key, "settle") == 0)
-        c->settle = v > 0;
-    else if (strcmp(key, "advance") == 0)
-        c->advance = v > 0;
-    else if (strcmp(key, "tlp") == 0)
-        c->tlp = v > 0;
-    else if (strcmp(key, "rate") == 0)
-        c->fault_rate = v;
-    else if (strstr("clock miss offload bypass window told", key))
-        set_all_points(c, key, v);
-    else
-        return false;
-    return true;
-}
-
-bool config_override(struct config *c, const char *text, uint64_t seed)
-{
-    (void)seed;
-    while (*text) {
-        char key[24];
-        int used = 0;
-        double v;
-        if (sscanf(text, "%23[a-z_]=%lf%n", key, &v, &used) != 2 || !set(c, key, v))
-            return false;
-        text += used;
-        text += *text == ',';
-    }
-    return true;
+    if (c->syn_proxy.on)
+        fprintf(out, "  SYN proxy in stretch %u: mss %u wscale %u%s\n", c->syn_proxy.stretch,
+                c->syn_proxy.mss, c->syn_proxy.wscale, c->syn_proxy.timestamps ? " timestamps" : "");
+    const struct proxy_config *p = &c->proxy;
+    if (p->on)
+        fprintf(out, "  proxy in stretch %u: tls %d header %d buffer %u delay %.0f us share %.2f%s%s%s%s%s\n",
+                p->stretch, p->tls, p->header, p->buffer, (double)p->delay_ns / 1e3, p->share,
+                p->transparent ? " transparent" : "", p->late_connect ? " late" : "",
+                p->ends_by_fin ? " ends by FIN" : "", p->offload ? " offload" : "",
+                p->swallows_all ? " swallows all" : "");
 }
 
 void config_print(FILE *out, const struct config *c)
@@ -314,6 +262,7 @@ void config_print(FILE *out, const struct config *c)
                 : p->bypassed[1] ? " bypassed reverse"
                                  : "");
     }
+    print_hosts(out, c);
     fprintf(out,
             "  fault %s in stretch %u %s: rate %g size %u from %.2f s, 1/%u flows, bucket %.0f, %u bursts of "
             "%.0f ms\n",

@@ -1,33 +1,36 @@
 /* What runs over the connections: scripts of messages, SMTP's time-out, datagrams. */
 #include <stdlib.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 static const char *const TIMED_OUT = "421 4.4.2 mx.example.net Error: timeout exceeded\r\n";
 
-static void add_text(struct flow_sim *f, int side, const char *text)
+/* Content is kept with the leg to the client, counted in the application's bytes. */
+static void add_text(struct sim *s, uint32_t flow, int side, const char *text)
 {
+    struct flow_sim *f = &s->flows[flow];
+    uint64_t start = s->flows[leg_of(s, flow, side)].out[side].plain + 1;
     if (!text || f->text_count[side] == MAX_TEXTS)
         return;
-    f->texts[side][f->text_count[side]].start = f->end[side].written;
+    f->texts[side][f->text_count[side]].start = start;
     f->texts[side][f->text_count[side]++].text = text;
 }
 
 static void write_message(struct sim *s, uint32_t flow, const struct message *m)
 {
     struct flow_sim *f = &s->flows[flow];
-    add_text(f, m->side, m->text);
-    f->current_end = f->end[m->side].written + m->bytes;
-    tcp_write(s, flow, m->side, m->bytes);
+    uint32_t leg = leg_of(s, flow, m->side);
+    add_text(s, flow, m->side, m->text);
+    f->current_end = s->flows[leg].out[m->side].plain + m->bytes;
+    stream_write(s, leg, m->side, m->bytes);
 }
 
 static void close_where_due(struct sim *s, uint32_t flow)
 {
-    struct flow_sim *f = &s->flows[flow];
     for (int side = 0; side < 2; side++) {
-        const struct end *peer = &f->end[1 - side];
-        if (f->end[side].peer_fin && peer->fin && f->end[side].expected == peer->fin + 1)
-            tcp_close(s, flow, side);
+        uint32_t leg = leg_of(s, flow, side);
+        if (stream_ended(s, leg, side))
+            tcp_close(s, leg, side);
     }
 }
 
@@ -40,14 +43,15 @@ void app_progress(struct sim *s, uint32_t flow)
         return;
     if (f->current_end) { /* one is under way */
         const struct message *m = &f->script[f->current];
-        if (f->end[1 - m->side].expected < f->current_end)
+        int reader = 1 - m->side;
+        if (stream_received(s, leg_of(s, flow, reader), reader) < f->current_end)
             return;
         f->current++;
         f->current_end = 0;
     }
     if (f->current == f->messages) {
         f->current++;
-        tcp_close(s, flow, f->closer);
+        tcp_close(s, leg_of(s, flow, f->closer), f->closer);
         return;
     }
     f->waits = true;
@@ -57,7 +61,8 @@ void app_progress(struct sim *s, uint32_t flow)
 static void time_out(struct sim *s, uint32_t flow)
 {
     struct flow_sim *f = &s->flows[flow];
-    struct end *server = &f->end[1];
+    uint32_t leg = leg_of(s, flow, 1);
+    const struct end *server = &s->flows[leg].end[1];
     if (server->state != END_OPEN || server->fin)
         return;
     if (s->now < f->idle_at) {
@@ -67,11 +72,11 @@ static void time_out(struct sim *s, uint32_t flow)
     uint32_t len = 0;
     while (TIMED_OUT[len])
         len++;
-    add_text(f, 1, TIMED_OUT);
+    add_text(s, flow, 1, TIMED_OUT);
     s->timed_out++;
     f->current = f->messages + 1;
-    tcp_write(s, flow, 1, len);
-    tcp_close(s, flow, 1);
+    stream_write(s, leg, 1, len);
+    tcp_close(s, leg, 1);
 }
 
 /* 0: the next message is due; 1: look whether the server waited too long; 2: open; 3: stop reading; 4: read
@@ -96,7 +101,7 @@ static void act(struct sim *s, uint32_t flow, uint32_t what)
         }
         break;
     default:
-        f->end[f->stall_side].not_reading = true;
+        s->flows[leg_of(s, flow, f->stall_side)].end[f->stall_side].not_reading = true;
         s->stalls++;
         break;
     }

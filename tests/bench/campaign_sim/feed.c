@@ -1,7 +1,7 @@
 /* Gives a case's digests to the engine, in one of the orders in which they may come. */
 #include <stdlib.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/campaign.h"
 
 struct cursor {
     size_t digest, flow, note, gap;

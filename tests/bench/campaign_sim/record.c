@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tests/bench/campaign/campaign.h"
+#include "tests/bench/campaign_sim/sim.h"
 
 static const uint8_t key[DP_HASH_KEY_SIZE] = "campaign of tes";
 
@@ -21,7 +21,7 @@ bool record_begin(struct sim *s, const char *pcap_folder)
     for (uint32_t i = 0; i < s->c.points; i++) {
         struct point_sim *p = &s->point[i];
         p->rng = rng_of(s->c.seed, 500 + i);
-        p->held = calloc((size_t)s->c.flows * 2, sizeof *p->held);
+        p->held = calloc((size_t)s->c.flows * (s->c.proxy.on ? 4 : 2), sizeof *p->held);
         if (!p->held || dp_digester_new(key, &p->digester))
             return false;
         if (!pcap_folder)
