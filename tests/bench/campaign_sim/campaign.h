@@ -33,7 +33,7 @@ void judge(const struct sim *s, const struct dp_report *r, struct judgement *ret
 
 /* What should be found (expect.c). */
 struct expected {
-    bool any; /* something happened */
+    bool any;                /* something happened */
     enum dp_code code, also; /* also: a name that fits as well; 0 none */
     uint32_t stretch;
     int dir;

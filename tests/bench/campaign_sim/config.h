@@ -107,15 +107,15 @@ struct syn_proxy_config {
 struct proxy_config {
     bool on;
     uint32_t stretch;
-    int tls;    /* 0 none, 1 with the client, 2 on both sides, each with its own records */
-    int header; /* PROXY protocol in front: 0 none, 1 text, 2 binary */
+    int tls;           /* 0 none, 1 with the client, 2 on both sides, each with its own records */
+    int header;        /* PROXY protocol in front: 0 none, 1 text, 2 binary */
     bool transparent;  /* both connections have the same addresses and ports */
     bool late_connect; /* opens to the server when the client has sent something */
     bool ends_by_fin;  /* ends the other connection with FIN where one was reset */
     bool offload;
     double share; /* of the connections */
     uint32_t buffer;
-    int64_t delay_ns; /* until it takes note of something */
+    int64_t delay_ns;  /* until it takes note of something */
     bool swallows_all; /* FAULT_SWALLOW: every connection, else the faulty ones */
 };
 

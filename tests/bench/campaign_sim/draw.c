@@ -1,11 +1,11 @@
-/* Draws what goes beyond the plain kinds of a case: hosts that rewrite, proxies. Each from numbers of its own, so
- * that a case without them is the plain one. */
+/* Draws what goes beyond the plain kinds of a case: hosts that rewrite, proxies. Each from numbers of its
+ * own, so that a case without them is the plain one. */
 #include "tests/bench/campaign_sim/config.h"
 #include "tests/bench/campaign_sim/random.h"
 
-const char *const dimension_names[DIMENSIONS] = {"plain",      "nat",       "nat row", "sequence",
-                                                 "fields",     "timestamps", "syn proxy", "proxy",
-                                                 "header",     "transparent", "tls"};
+const char *const dimension_names[DIMENSIONS] = {"plain",  "nat",         "nat row",   "sequence",
+                                                 "fields", "timestamps",  "syn proxy", "proxy",
+                                                 "header", "transparent", "tls"};
 const char *const rewrite_names[REWRITE_KINDS] = {
     "client", "client-port", "server",    "server-port",   "seq-client", "seq-server", "mss-down", "mss-up",
     "ttl",    "ip-id-zero",  "ip-id-new", "no-timestamps", "timestamps", "no-sack",    "dscp",     "ecn"};

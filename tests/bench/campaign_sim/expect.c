@@ -149,4 +149,3 @@ struct expected expect(const struct sim *s)
         rewrite_truth(s, &t);
     return t;
 }
-

@@ -1,9 +1,9 @@
 /* What goes wrong on the path. */
 #include "tests/bench/campaign_sim/sim.h"
 
-const char *const fault_names[FAULT_KINDS] = {"none",  "random",  "size",  "all",   "handshake", "flows",
-                                              "burst", "policer", "queue", "reset", "refused",   "stall",
-                                              "swallow", "freeze", "crash", "dead"};
+const char *const fault_names[FAULT_KINDS] = {"none",    "random",  "size",  "all",   "handshake", "flows",
+                                              "burst",   "policer", "queue", "reset", "refused",   "stall",
+                                              "swallow", "freeze",  "crash", "dead"};
 
 void fault_begin(struct sim *s)
 {

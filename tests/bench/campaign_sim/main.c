@@ -203,25 +203,21 @@ static int run_one(struct options *o)
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "usage: campaign [--runs N] [--seed S] [--jobs J] [--plain] [--heavy] [--verbose] [--set KEY=NUMBER,...]\n"
-        "       campaign --only-seed X [--plain] [--heavy] [--verbose] [--set KEY=NUMBER,...] [--write-pcap FOLDER]\n");
+    fprintf(stderr, "usage: campaign [--runs N] [--seed S] [--jobs J] [--plain] [--heavy] [--verbose] [--set "
+                    "KEY=NUMBER,...]\n"
+                    "       campaign --only-seed X [--plain] [--heavy] [--verbose] [--set KEY=NUMBER,...] "
+                    "[--write-pcap FOLDER]\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"runs", required_argument, NULL, 'n'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"only-seed", required_argument, NULL, 'x'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"set", required_argument, NULL, 'o'},
-                                            {"write-pcap", required_argument, NULL, 'w'},
-                                            {"verbose", no_argument, NULL, 'v'},
-                                            {"heavy", no_argument, NULL, 'h'},
-                                            {"plain", no_argument, NULL, 'p'},
-                                            {0}};
+    static const struct option options[] = {
+        {"runs", required_argument, NULL, 'n'},      {"seed", required_argument, NULL, 's'},
+        {"only-seed", required_argument, NULL, 'x'}, {"jobs", required_argument, NULL, 'j'},
+        {"set", required_argument, NULL, 'o'},       {"write-pcap", required_argument, NULL, 'w'},
+        {"verbose", no_argument, NULL, 'v'},         {"heavy", no_argument, NULL, 'h'},
+        {"plain", no_argument, NULL, 'p'},           {0}};
     struct options o = {.runs = 200, .seed = 1, .jobs = 1};
     bool one = false;
     int c;

@@ -188,7 +188,7 @@ void path_arrive(struct sim *s, struct packet *p)
         packet_free(s, p);
         return;
     }
-    if (syn_proxy_at(s, &s->flows[p->flow], stretch) && syn_proxy_takes(s, p)) {
+    if (!p->leaves_proxy && syn_proxy_at(s, &s->flows[p->flow], stretch) && syn_proxy_takes(s, p)) {
         truth_delivered(s, p);
         packet_free(s, p);
         return;

@@ -1,4 +1,5 @@
-/* A proxy that ends the client's connection, opens one of its own to the server, and carries bytes between them. */
+/* A proxy that ends the client's connection, opens one of its own to the server, and carries bytes between
+ * them. */
 #include <string.h>
 
 #include "tests/bench/campaign_sim/sim.h"
@@ -25,13 +26,14 @@ static uint32_t text_header(const struct sim *s, const struct flow_sim *front, u
         else
             snprintf(text[side], sizeof text[side], "%u.%u.%u.%u", a[0], a[1], a[2], a[3]);
     }
-    return (uint32_t)snprintf((char *)at, HEADER_ROOM, "PROXY TCP%d %s %s %u %u\r\n", s->c.ipv6 ? 6 : 4, text[0],
-                              text[1], front->at_client.port, front->at_server.port);
+    return (uint32_t)snprintf((char *)at, HEADER_ROOM, "PROXY TCP%d %s %s %u %u\r\n", s->c.ipv6 ? 6 : 4,
+                              text[0], text[1], front->at_client.port, front->at_server.port);
 }
 
 static uint32_t binary_header(const struct sim *s, const struct flow_sim *front, uint8_t *at)
 {
-    static const uint8_t begin[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21};
+    static const uint8_t begin[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a,
+                                    0x51, 0x55, 0x49, 0x54, 0x0a, 0x21};
     uint8_t size = s->c.ipv6 ? 16 : 4;
     uint16_t ports[2] = {front->at_client.port, front->at_server.port};
     memcpy(at, begin, sizeof begin);

@@ -132,9 +132,8 @@ void rewrite_flow(struct sim *s, uint32_t flow)
             port = (uint16_t)(f->server_port + OTHER_PORT);
     f->timestamps = s->c.timestamps;
     f->sack = s->c.sack;
-    struct view v = {.end = {f->at_client, f->at_server},
-                     .mss = {(uint16_t)f->mss, (uint16_t)f->mss},
-                     .wscale = {7, 7}};
+    struct view v = {
+        .end = {f->at_client, f->at_server}, .mss = {(uint16_t)f->mss, (uint16_t)f->mss}, .wscale = {7, 7}};
     v.end[1].port = port;
     negotiate(s, f, all, count);
     /* The answer to a SYN has what that had. */

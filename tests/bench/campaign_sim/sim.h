@@ -1,4 +1,5 @@
-/* The simulation of one case: TCP and UDP over a path of vantage points, event by event. Shared by its parts. */
+/* The simulation of one case: TCP and UDP over a path of vantage points, event by event. Shared by its parts.
+ */
 #ifndef DROPPOINT_TESTS_BENCH_CAMPAIGN_SIM_SIM_H
 #define DROPPOINT_TESTS_BENCH_CAMPAIGN_SIM_SIM_H
 
@@ -30,6 +31,7 @@ struct packet {
     uint8_t last_point; /* the last one that recorded it; NO_POINT */
     uint8_t missed;     /* bit p: passed p since then, which captured at that time but missed it */
     bool immune;        /* a copy of a duplicated packet: no fault touches it */
+    bool leaves_proxy;  /* a SYN proxy made it */
 };
 
 enum event_kind {
@@ -143,7 +145,7 @@ struct flow_sim {
     bool back;         /* this is the leg to the server */
     bool tls, timestamps, sack;
     uint16_t client_port, server_port;
-    uint8_t client_addr, server_addr; /* last bytes */
+    uint8_t client_addr, server_addr;     /* last bytes */
     struct endpoint at_client, at_server; /* as the ends themselves see it */
     uint32_t isn[2], mss;
     uint16_t ip_id[2];
@@ -361,6 +363,10 @@ void fault_inject(struct sim *s, const struct packet *p, uint32_t stretch);
 /* ---- truth (truth.c) ---- */
 void truth_lost(struct sim *s, const struct packet *p, uint32_t stretch, int64_t expected_ns);
 void truth_delivered(struct sim *s, const struct packet *p);
+/* Whether flows that are rewritten can be recognised (pairable.c). */
+struct pairing;
+struct pairing *pairing_new(const struct sim *s); /* free() ends it */
+bool pairing_possible(const struct pairing *p, const struct sim *s, uint32_t flow, uint32_t stretch);
 bool truth_known_to_capture(const struct sim *s, uint32_t point, int64_t t);
 void truth_settle(struct sim *s);
 

@@ -3,7 +3,13 @@
 
 #include "tests/bench/campaign_sim/sim.h"
 
-enum { CLIENT_HELLO = 517, CLIENT_FINISHED = 80, MOST_RECORD = 16384, RECORD_OVERHEAD = 22, RECORD_HEADER = 5 };
+enum {
+    CLIENT_HELLO = 517,
+    CLIENT_FINISHED = 80,
+    MOST_RECORD = 16384,
+    RECORD_OVERHEAD = 22,
+    RECORD_HEADER = 5
+};
 
 static uint32_t server_hello(const struct sim *s, uint32_t flow)
 {

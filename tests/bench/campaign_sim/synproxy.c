@@ -1,5 +1,5 @@
-/* A SYN proxy: answers the client's SYN with a number of its own and a closed window, opens to the server when the
- * client has shown that it is there, and lets everything pass from then on. */
+/* A SYN proxy: answers the client's SYN with a number of its own and a closed window, opens to the server
+ * when the client has shown that it is there, and lets everything pass from then on. */
 #include "tests/bench/campaign_sim/sim.h"
 
 enum { MOST_TRIES = 5 };
@@ -13,6 +13,7 @@ static struct packet *new_packet(struct sim *s, uint32_t flow, uint8_t half, uin
     p->dir = (half == 0) == f->client_far ? TO_NEAR : TO_FAR;
     p->flags = flags;
     p->gso = f->mss;
+    p->leaves_proxy = true;
     return p;
 }
 

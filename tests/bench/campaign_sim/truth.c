@@ -10,11 +10,12 @@ void truth_lost(struct sim *s, const struct packet *p, uint32_t stretch, int64_t
     if (!items)
         return;
     s->losses = items;
-    items[s->loss_count++] = (struct loss){s->now,           expected_ns,         p->seq,   p->flow, p->len,
-                                           p->last_record,   packet_ip_len(s, p), p->flags, p->half, p->dir,
+    items[s->loss_count++] = (struct loss){s->now,           expected_ns,         p->seq,    p->flow, p->len,
+                                           p->last_record,   packet_ip_len(s, p), p->flags,  p->half, p->dir,
                                            (uint8_t)stretch, p->last_point,       p->missed, false};
     const struct flow_sim *f = &s->flows[p->flow];
-    items[s->loss_count - 1].unsure = p->len == 0 && f->syn_stage != SYN_THROUGH && syn_proxy_at(s, f, stretch);
+    items[s->loss_count - 1].unsure =
+        p->len == 0 && f->syn_stage != SYN_THROUGH && syn_proxy_at(s, f, stretch);
     s->truth[stretch][p->dir].lost++;
 }
 
@@ -65,15 +66,17 @@ bool truth_known_to_capture(const struct sim *s, uint32_t point, int64_t t)
     return t >= from + margin && t < to - margin;
 }
 
-static void settle_inner(struct sim *s, const struct loss *x, uint8_t *const *counted)
+static void settle_inner(struct sim *s, const struct loss *x, const struct pairing *pairing,
+                         uint8_t *const *counted)
 {
     struct place_truth *t = &s->truth[x->stretch][x->dir];
     uint32_t up = x->dir == TO_FAR ? x->stretch - 1u : x->stretch;
     uint32_t down = x->dir == TO_FAR ? x->stretch : x->stretch - 1u;
     enum miss_mode miss = s->c.point[down].miss;
     bool seen = x->last_point == up;
-    bool certain =
-        seen && !x->unsure && truth_known_to_capture(s, down, x->expected_ns) && miss != MISS_COUNTED && miss != MISS_GAPS;
+    bool certain = seen && !x->unsure && pairing_possible(pairing, s, x->flow, x->stretch) &&
+                   truth_known_to_capture(s, down, x->expected_ns) && miss != MISS_COUNTED &&
+                   miss != MISS_GAPS;
     if (!seen) {
         may_look_lost(s, x->last_point, x->dir, x->len, true);
         t->packets.most++;
@@ -122,6 +125,8 @@ static bool shows(const struct sim *s, const struct loss *x)
 void truth_settle(struct sim *s)
 {
     uint8_t *counted[MAX_POINTS] = {0};
+    struct pairing *pairing = pairing_new(s);
+    s->failed = s->failed || !pairing;
     for (uint32_t i = 0; i < s->c.points; i++) {
         counted[i] = calloc(s->point[i].count + 1, 1);
         s->failed = s->failed || !counted[i];
@@ -137,10 +142,11 @@ void truth_settle(struct sim *s)
             t->packets.most += stretch_between(&s->c, x->stretch);
             t->bytes.most += stretch_between(&s->c, x->stretch) ? x->len : 0;
         } else {
-            settle_inner(s, x, counted);
+            settle_inner(s, x, pairing, counted);
         }
     }
     for (uint32_t i = 0; i < s->c.points; i++)
         free(counted[i]);
+    free(pairing);
     proxy_settle(s);
 }

@@ -36,7 +36,7 @@ static struct judgement run_seed(uint64_t seed)
     struct sim s;
     struct dp_report *report;
     struct judgement j;
-    config_draw(&c, seed, false);
+    config_draw(&c, seed, true);
     run(&c, &s, &report);
     judge(&s, report, &j);
     dp_report_free(report);
