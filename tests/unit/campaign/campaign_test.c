@@ -110,6 +110,96 @@ static void test_clean_case_loses_nothing(void **state)
     sim_free(&s);
 }
 
+/* What an application wrote, over both legs where there are two, and that each leg was closed both ways. */
+static void assert_all_arrived(const struct sim *s)
+{
+    uint64_t written = 0;
+    for (uint32_t i = 0; i < s->c.flows; i++)
+        for (int side = 0; side < 2; side++) {
+            uint32_t wrote = leg_of(s, i, side), read = leg_of(s, i, 1 - side);
+            assert_int_equal(stream_received(s, read, 1 - side), s->flows[wrote].out[side].plain);
+            written += s->flows[wrote].out[side].plain;
+        }
+    assert_true(written > 100000);
+    for (uint32_t i = 0; i < s->flow_count; i++)
+        for (int side = 0; side < 2; side++)
+            assert_true(stream_ended(s, i, side));
+}
+
+static void assert_nothing_lost(const struct sim *s)
+{
+    assert_int_equal(s->loss_count, 0);
+    for (uint32_t i = 0; i <= s->c.points; i++)
+        for (int d = 0; d < 2; d++)
+            assert_int_equal(s->truth[i][d].lost + s->truth[i][d].packets.most, 0);
+}
+
+/* A proxy of every kind carries everything on. */
+static void test_clean_proxy_loses_nothing(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 12; kind++) {
+        struct config c;
+        struct sim s;
+        plain(&c, FAULT_NONE);
+        c.far_client_share = kind & 1;
+        draw_proxy(&c, 1 + (uint32_t)kind % 2);
+        c.proxy.share = 1;
+        c.proxy.tls = kind % 3;
+        c.proxy.header = kind / 4;
+        c.proxy.transparent = kind % 5 == 0;
+        assert_true(sim_run(&s, &c, NULL));
+        assert_int_equal(s.flow_count, 2 * c.flows);
+        assert_all_arrived(&s);
+        assert_nothing_lost(&s);
+        sim_free(&s);
+    }
+}
+
+static void test_clean_syn_proxy_loses_nothing(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        struct config c;
+        struct sim s;
+        plain(&c, FAULT_NONE);
+        c.far_client_share = kind & 1;
+        draw_syn_proxy(&c, 1);
+        c.syn_proxy.timestamps = kind & 2;
+        assert_true(sim_run(&s, &c, NULL));
+        assert_all_arrived(&s);
+        assert_nothing_lost(&s);
+        sim_free(&s);
+    }
+}
+
+/* What a proxy has acknowledged and the other side never got is what is lost. */
+static void test_swallowed_bytes_are_counted(void **state)
+{
+    (void)state;
+    struct config c;
+    struct sim s;
+    plain(&c, FAULT_SWALLOW);
+    draw_proxy(&c, 1);
+    c.fault = FAULT_SWALLOW;
+    c.fault_from_ns = 2 * SECOND;
+    c.proxy.share = 1;
+    c.proxy.tls = c.proxy.header = 0;
+    c.proxy.swallows_all = true;
+    assert_true(sim_run(&s, &c, NULL));
+    uint64_t missing = 0;
+    for (uint32_t i = 0; i < c.flows; i++)
+        missing += stream_received(&s, i, 1) - stream_received(&s, s.flows[i].other, 1);
+    const struct place_truth *t = &s.truth[1][TO_FAR];
+    assert_true(missing > 0 && t->lost > 0);
+    assert_int_equal(t->bytes.least, missing);
+    assert_true(t->packets.least >= 3 && t->packets.least <= t->packets.most);
+    for (uint32_t i = 0; i <= 3; i++)
+        for (int d = 0; d < 2; d++)
+            assert_true((i == 1 && d == TO_FAR) || s.truth[i][d].lost == 0);
+    sim_free(&s);
+}
+
 static void test_loss_is_counted_where_it_happens(void **state)
 {
     (void)state;
@@ -179,6 +269,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean_case_loses_nothing),
+        cmocka_unit_test(test_clean_proxy_loses_nothing),
+        cmocka_unit_test(test_clean_syn_proxy_loses_nothing),
+        cmocka_unit_test(test_swallowed_bytes_are_counted),
         cmocka_unit_test(test_loss_is_counted_where_it_happens),
         cmocka_unit_test(test_judge_tells_wrong_from_right),
         cmocka_unit_test(test_sample),
