@@ -131,6 +131,7 @@ struct expected expect(const struct sim *s)
         break;
     case FAULT_CRASH:
         t.code = DP_CODE_RESET;
+        t.also = DP_CODE_REFUSED;
         t.any = s->resets_injected > 0;
         t.either_way = true;
         t.decidable = t.any && captures_at(s, t.stretch - 1, s->reset_done_ns) &&

@@ -36,6 +36,8 @@ static bool at_proxy(const struct sim *s, const struct expected *t, const struct
     bool here = s->c.proxy.on && covers(s, f, s->c.proxy.stretch);
     if (f->code == DP_CODE_RESET)
         return here && s->proxy_resets;
+    if (f->code == DP_CODE_REFUSED) /* by the kernel of a host whose proxy is gone */
+        return here && s->proxy_state == PROXY_CRASHED;
     if (f->code == DP_CODE_STALL)
         return here && s->proxy_state == PROXY_FROZEN && t->any;
     if (f->code == DP_CODE_REWRITE)
