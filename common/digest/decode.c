@@ -42,6 +42,7 @@ static const char *const names[DP_COLUMNS] = {
 struct counts {
     size_t digests, flows, notes, gaps;
     uint64_t other_packets;
+    uint64_t complete_ns; /* the header's time rides along */
 };
 
 /* Reading goes on with zeros behind the first bad column; each record checks `bad` once. */
@@ -354,6 +355,7 @@ static int decode_columns(const uint8_t *raw, size_t len, const struct counts *c
     batch->note_count = counts->notes;
     batch->gap_count = counts->gaps;
     batch->other_packets = counts->other_packets;
+    batch->complete_ns = (int64_t)counts->complete_ns;
     return DP_OK;
 }
 
@@ -366,7 +368,7 @@ static int read_header(struct dp_reader *reader, struct counts *ret_counts, stru
     if (reader->at[3] != DP_BATCH_MAGIC[3])
         return dp_fail(
             diag, DP_ERR_FORMAT,
-            "The digest batch has format version %u; this program reads version 1. Upgrade the older side.",
+            "The digest batch has format version %u; this program reads version 2. Upgrade the older side.",
             reader->at[3]);
     reader->at += DP_BATCH_MAGIC_SIZE;
     uint64_t counts[4];
@@ -378,6 +380,9 @@ static int read_header(struct dp_reader *reader, struct counts *ret_counts, stru
     if (!dp_get_number(reader, UINT64_MAX, &ret_counts->other_packets))
         return dp_fail(diag, DP_ERR_FORMAT,
                        "The digest batch is corrupt: its count of other packets is bad.");
+    if (!dp_get_number(reader, DP_BATCH_MAX_TIME, &ret_counts->complete_ns))
+        return dp_fail(diag, DP_ERR_FORMAT,
+                       "The digest batch is corrupt: the time until which it is complete is bad.");
     ret_counts->digests = counts[0];
     ret_counts->flows = counts[1];
     ret_counts->notes = counts[2];

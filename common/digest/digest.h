@@ -93,6 +93,10 @@ struct dp_batch {
     size_t digest_count, flow_count, note_count, gap_count;
     size_t digest_room, flow_room, note_room, gap_room;
     uint64_t other_packets; /* seen, but not IP or not decodable */
+    /* Everything that was captured up to this moment, by the vantage point's clock, is in this batch or in
+     * those before it, as digests or as a gap. 0: no more is said than the digests themselves show. So a
+     * point that sees nothing still gets on. 0 to DP_BATCH_MAX_TIME. */
+    int64_t complete_ns;
 };
 
 void dp_batch_clear(struct dp_batch *batch); /* empties, keeps the memory */
@@ -126,6 +130,7 @@ void dp_digester_restate_flows(struct dp_digester *digester);
  * docs/batch-format.md. */
 #define DP_BATCH_MAX_RECORDS 4096
 #define DP_BATCH_MAX_BYTES (1024 * 1024)
+#define DP_BATCH_MAX_TIME (INT64_MAX / 2) /* in the year 2116: room to calculate with */
 
 /* Encodes up to DP_BATCH_MAX_RECORDS digests (and as many of the others). *ret_bytes is malloc'd, the caller
  * frees it. */

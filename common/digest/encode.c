@@ -337,14 +337,15 @@ static uint8_t *put_header(uint8_t *at, const struct dp_batch *batch)
     at = dp_put_number(at, batch->flow_count);
     at = dp_put_number(at, batch->note_count);
     at = dp_put_number(at, batch->gap_count);
-    return dp_put_number(at, batch->other_packets);
+    at = dp_put_number(at, batch->other_packets);
+    return dp_put_number(at, (uint64_t)batch->complete_ns);
 }
 
 /* Header, then the columns' lengths and the columns, compressed. */
 static int pack(const struct encoder *encoder, const struct dp_batch *batch, uint8_t **ret_bytes,
                 size_t *ret_len)
 {
-    enum { HEADER_MAX = DP_BATCH_MAGIC_SIZE + 5 * 10, LENGTHS_MAX = DP_COLUMNS * 10 };
+    enum { HEADER_MAX = DP_BATCH_MAGIC_SIZE + 6 * 10, LENGTHS_MAX = DP_COLUMNS * 10 };
     size_t raw_max = LENGTHS_MAX;
     for (size_t c = 0; c < DP_COLUMNS; c++)
         raw_max += (size_t)(encoder->at[c] - encoder->begin[c]);
@@ -378,7 +379,8 @@ static int pack(const struct encoder *encoder, const struct dp_batch *batch, uin
 int dp_batch_encode(const struct dp_batch *batch, uint8_t **ret_bytes, size_t *ret_len)
 {
     if (batch->digest_count > DP_BATCH_MAX_RECORDS || batch->flow_count > DP_BATCH_MAX_RECORDS ||
-        batch->note_count > DP_BATCH_MAX_RECORDS || batch->gap_count > DP_BATCH_MAX_RECORDS)
+        batch->note_count > DP_BATCH_MAX_RECORDS || batch->gap_count > DP_BATCH_MAX_RECORDS ||
+        batch->complete_ns < 0 || batch->complete_ns > DP_BATCH_MAX_TIME)
         return DP_ERR_RANGE;
     struct encoder *encoder = encoder_new(batch);
     if (!encoder)

@@ -108,6 +108,7 @@ static void random_batch(uint64_t *state, struct dp_batch *batch, size_t most)
     batch->note_count = batch->note_room = next_random(state) % (most / 4 + 1);
     batch->gap_count = batch->gap_room = next_random(state) % (most + 1);
     batch->other_packets = any_number(state);
+    batch->complete_ns = (int64_t)(any_number(state) & DP_BATCH_MAX_TIME);
     batch->digests = calloc(batch->digest_room + 1, sizeof *batch->digests);
     batch->flows = calloc(batch->flow_room + 1, sizeof *batch->flows);
     batch->notes = calloc(batch->note_room + 1, sizeof *batch->notes);
@@ -131,6 +132,7 @@ static void assert_same(const struct dp_batch *a, const struct dp_batch *b)
     assert_int_equal(a->note_count, b->note_count);
     assert_int_equal(a->gap_count, b->gap_count);
     assert_true(a->other_packets == b->other_packets);
+    assert_true(a->complete_ns == b->complete_ns);
     _Static_assert(sizeof(struct dp_digest) == 88, "no padding: compared as bytes");
     for (size_t i = 0; i < a->digest_count; i++)
         assert_memory_equal(&a->digests[i], &b->digests[i], sizeof a->digests[i]);
@@ -189,7 +191,25 @@ static void test_the_empty_batch_comes_back(void **state)
     size_t len;
     round_trip(&batch, &back, &len);
     assert_true(len < 64);
+    batch.complete_ns = 1700000000000000000; /* all that a point without packets says */
+    round_trip(&batch, &back, &len);
+    assert_true(len < 64);
+    dp_batch_clear(&back);
+    assert_true(back.complete_ns == 0);
     dp_batch_free(&back);
+}
+
+static void test_a_time_out_of_range_is_not_encoded(void **state)
+{
+    (void)state;
+    const int64_t wrong[] = {-1, INT64_MIN, DP_BATCH_MAX_TIME + 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct dp_batch batch = {.complete_ns = wrong[i]};
+        uint8_t *bytes = NULL;
+        size_t len = 0;
+        assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+        assert_null(bytes);
+    }
 }
 
 /* Bulk as a vantage point in the middle sees it: some connections at once, both directions, an
@@ -338,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_batches_come_back),
         cmocka_unit_test(test_the_empty_batch_comes_back),
+        cmocka_unit_test(test_a_time_out_of_range_is_not_encoded),
         cmocka_unit_test(test_bulk_takes_at_most_24_bytes_a_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
