@@ -246,11 +246,8 @@ static void decode_flow_def(struct decoder *decoder, uint32_t expected, struct d
     def->b_port = (uint16_t)(at[2] << 8 | at[3]);
 }
 
-static void decode_note(struct decoder *decoder, uint64_t last, struct dp_note *note)
+static void get_reply(struct decoder *decoder, struct dp_note *note)
 {
-    *note = (struct dp_note){.ts_ns = (int64_t)(last + dp_unzigzag(get(decoder, DP_COL_NOTE, UINT64_MAX)))};
-    note->flow = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
-    note->dir = get_byte(decoder, DP_COL_NOTE, 1);
     note->code = (uint16_t)get(decoder, DP_COL_NOTE, 599);
     size_t len = (size_t)get(decoder, DP_COL_NOTE, DP_NOTE_TEXT - 1);
     const uint8_t *text = get_bytes(decoder, DP_COL_NOTE, len);
@@ -258,6 +255,40 @@ static void decode_note(struct decoder *decoder, uint64_t last, struct dp_note *
         memcpy(note->text, text, len);
     else
         decoder->bad = DP_COL_NOTE;
+}
+
+static void get_proxied(struct decoder *decoder, struct dp_note *note)
+{
+    uint8_t family = get_byte(decoder, DP_COL_NOTE, 6);
+    size_t size = family == 4 ? 4 : 16;
+    const uint8_t *from = get_bytes(decoder, DP_COL_NOTE, size), *to = get_bytes(decoder, DP_COL_NOTE, size);
+    if ((family != 4 && family != 6) || !from || !to) {
+        decoder->bad = DP_COL_NOTE;
+        return;
+    }
+    note->from.family = note->to.family = family;
+    memcpy(note->from.bytes, from, size);
+    memcpy(note->to.bytes, to, size);
+    note->from_port = (uint16_t)get(decoder, DP_COL_NOTE, UINT16_MAX);
+    note->to_port = (uint16_t)get(decoder, DP_COL_NOTE, UINT16_MAX);
+    note->seq = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
+    note->len = (uint32_t)get(decoder, DP_COL_NOTE, DP_NOTE_PROXIED_MOST);
+}
+
+static void decode_note(struct decoder *decoder, uint64_t last, struct dp_note *note)
+{
+    *note = (struct dp_note){.ts_ns = (int64_t)(last + dp_unzigzag(get(decoder, DP_COL_NOTE, UINT64_MAX)))};
+    note->flow = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
+    note->dir = get_byte(decoder, DP_COL_NOTE, 1);
+    note->kind = get_byte(decoder, DP_COL_NOTE, DP_NOTE_KINDS - 1);
+    if (note->kind == DP_NOTE_REPLY) {
+        get_reply(decoder, note);
+    } else if (note->kind == DP_NOTE_PROXIED) {
+        get_proxied(decoder, note);
+    } else {
+        note->seq = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
+        note->value = get(decoder, DP_COL_NOTE, UINT64_MAX);
+    }
 }
 
 static void decode_gap(struct decoder *decoder, uint64_t last, struct dp_gap *gap)

@@ -1,7 +1,7 @@
 /* A batch from outside. One that decodes encodes again, and comes back the same.
- * The first byte 0: what follows is the batch. Else it is the time until which the batch is complete plus 1, and
- * what follows are the counts and the columns before they are compressed: no mutation finds its way through
- * zstd. */
+ * The first byte 0: what follows is the batch. Else it is the time until which the batch is complete plus 1,
+ * and what follows are the counts and the columns before they are compressed: no mutation finds its way
+ * through zstd. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,9 @@ static int equal_notes(const struct dp_batch *a, const struct dp_batch *b)
     for (size_t i = 0; i < a->note_count; i++) {
         const struct dp_note *x = &a->notes[i], *y = &b->notes[i];
         if (x->ts_ns != y->ts_ns || x->flow != y->flow || x->dir != y->dir || x->code != y->code ||
-            strcmp(x->text, y->text) != 0)
+            x->kind != y->kind || x->seq != y->seq || x->len != y->len || x->value != y->value ||
+            x->from_port != y->from_port || x->to_port != y->to_port || !dp_addr_equal(&x->from, &y->from) ||
+            !dp_addr_equal(&x->to, &y->to) || strcmp(x->text, y->text) != 0)
             return 0;
     }
     return 1;

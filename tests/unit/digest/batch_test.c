@@ -94,7 +94,22 @@ static void random_note(uint64_t *state, struct dp_note *note)
     *note = (struct dp_note){.ts_ns = (int64_t)any_number(state),
                              .flow = (uint32_t)any_number(state),
                              .dir = (uint8_t)(next_random(state) & 1),
-                             .code = (uint16_t)(400 + next_random(state) % 200)};
+                             .kind = (uint8_t)(next_random(state) % DP_NOTE_KINDS)};
+    if (note->kind != DP_NOTE_REPLY) {
+        note->seq = (uint32_t)any_number(state);
+        if (note->kind == DP_NOTE_PROXIED) {
+            uint8_t family = next_random(state) & 1 ? 4 : 6;
+            random_addr(state, family, &note->from);
+            random_addr(state, family, &note->to);
+            note->from_port = (uint16_t)any_number(state);
+            note->to_port = (uint16_t)any_number(state);
+            note->len = (uint32_t)(next_random(state) % (DP_NOTE_PROXIED_MOST + 1));
+        } else {
+            note->value = any_number(state);
+        }
+        return;
+    }
+    note->code = (uint16_t)(400 + next_random(state) % 200);
     size_t len = next_random(state) % DP_NOTE_TEXT;
     for (size_t i = 0; i < len; i++)
         note->text[i] = (char)(' ' + next_random(state) % 95);
@@ -148,6 +163,14 @@ static void assert_same(const struct dp_batch *a, const struct dp_batch *b)
         assert_true(a->notes[i].ts_ns == b->notes[i].ts_ns);
         assert_int_equal(a->notes[i].flow, b->notes[i].flow);
         assert_int_equal(a->notes[i].dir, b->notes[i].dir);
+        assert_int_equal(a->notes[i].kind, b->notes[i].kind);
+        assert_int_equal(a->notes[i].seq, b->notes[i].seq);
+        assert_int_equal(a->notes[i].len, b->notes[i].len);
+        assert_true(a->notes[i].value == b->notes[i].value);
+        assert_true(dp_addr_equal(&a->notes[i].from, &b->notes[i].from));
+        assert_true(dp_addr_equal(&a->notes[i].to, &b->notes[i].to));
+        assert_int_equal(a->notes[i].from_port, b->notes[i].from_port);
+        assert_int_equal(a->notes[i].to_port, b->notes[i].to_port);
         assert_int_equal(a->notes[i].code, b->notes[i].code);
         assert_string_equal(a->notes[i].text, b->notes[i].text);
     }

@@ -135,7 +135,7 @@ static struct plain sound(void)
     add(&plain, SACK_COUNT, "\x01", 1);
     add(&plain, SACK, "\x02\x04", 2);
     add(&plain, FLOW_DEF, "\x00\x06\x04\xc0\x00\x02\x01\xc6\x33\x64\x09\x9c\x40\x00\x19", 15);
-    add(&plain, NOTE, "\x02\x00\x01\xa5\x03\x02no", 8);
+    add(&plain, NOTE, "\x02\x00\x01\x00\xa5\x03\x02no", 9);
     add(&plain, GAP, "\x02\x02\x05", 3);
     return plain;
 }
@@ -213,11 +213,13 @@ static void test_bad_values(void **state)
         {FLOW_DEF, 2, 5, "\"flow definition\""},
         {FLOW_DEF, 2, 6, "\"flow definition\""},
         {NOTE, 2, 2, "\"note\""},    /* a direction that doesn't exist */
-        {NOTE, 4, 0x02, "\"note\""}, /* code 293 */
-        {NOTE, 4, 0x06, "\"note\""}, /* code 805 */
-        {NOTE, 5, 3, "\"note\""},    /* longer than what is there */
-        {NOTE, 6, 7, "\"note\""},    /* a control character */
-        {NOTE, 6, 0, "\"note\""},    /* a text that ends early */
+        {NOTE, 3, 5, "\"note\""},    /* a kind that doesn't exist */
+        {NOTE, 3, 4, "\"note\""},    /* a proxied connection of no address family */
+        {NOTE, 5, 0x02, "\"note\""}, /* code 293 */
+        {NOTE, 5, 0x06, "\"note\""}, /* code 805 */
+        {NOTE, 6, 3, "\"note\""},    /* longer than what is there */
+        {NOTE, 7, 7, "\"note\""},    /* a control character */
+        {NOTE, 7, 0, "\"note\""},    /* a text that ends early */
         {GAP, 2, 0x80, "\"gap\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -400,6 +402,13 @@ static void test_encoder_refuses(void **state)
     assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
     struct dp_note note = {.code = 250};
     batch = (struct dp_batch){.notes = &note, .note_count = 1};
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+    note = (struct dp_note){.kind = DP_NOTE_KINDS};
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+    note = (struct dp_note){.kind = DP_NOTE_PROXIED, .from = {.family = 4}, .to = {.family = 6}};
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+    note.to.family = 4;
+    note.len = DP_NOTE_PROXIED_MOST + 1;
     assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
     batch = (struct dp_batch){.digest_count = DP_BATCH_MAX_RECORDS + 1};
     assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
