@@ -140,7 +140,7 @@ static void test_what_identifies_a_message(void **state)
     const struct dp_note *n = d->batch.notes;
     assert_int_equal(n[0].kind, DP_NOTE_PROXIED);
     assert_int_equal(n[0].from_port, 40000);
-    assert_int_equal(n[0].len, 45);
+    assert_int_equal(n[0].len, 44);
     assert_int_equal(n[1].kind, DP_NOTE_RECEIVED_ID);
     assert_int_equal(n[1].seq, seq);
     assert_int_equal(n[2].kind, DP_NOTE_MESSAGE_ID);
