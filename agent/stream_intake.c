@@ -73,16 +73,17 @@ static void note_gap(struct agent_stream *stream, int64_t from_ns, int64_t to_ns
     stream->gap_packets += packets;
 }
 
-/* A batch that cannot be kept becomes a gap over the time that it covered. */
+/* A batch that cannot be kept becomes a gap over the time that it covered. One that only told that nothing
+ * came leaves none: a later one tells it as well. */
 static void lose_batch(struct agent_stream *stream, const uint8_t *bytes, size_t len)
 {
     struct dp_batch batch = {.digest_count = 0};
     int64_t now = agent_realtime_ns();
-    if (dp_batch_decode(bytes, len, &batch, NULL) == DP_OK && batch.digest_count > 0)
+    if (dp_batch_decode(bytes, len, &batch, NULL) != DP_OK)
+        note_gap(stream, now - 1000000000, now, 0);
+    else if (batch.digest_count > 0)
         note_gap(stream, batch.digests[0].ts_ns, batch.digests[batch.digest_count - 1].ts_ns,
                  batch.digest_count);
-    else
-        note_gap(stream, now - 1000000000, now, 0);
     for (size_t i = 0; i < batch.gap_count; i++)
         note_gap(stream, batch.gaps[i].from_ns, batch.gaps[i].to_ns, batch.gaps[i].packets);
     dp_batch_free(&batch);

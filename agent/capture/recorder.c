@@ -18,7 +18,9 @@
 #define QUIET_MS                                                                                             \
     (2 * DP_TAP_BLOCK_MS + 50) /* the kernel has handed over a block that was open at the stop               \
                                 */
+#define QUIET_NS (QUIET_MS * 1000000LL)
 #define PAST_STOP_NS 1000000   /* stamps of several CPUs may cross each other by less */
+#define OLD_NS 3000000000LL    /* no packet waits for so long, whatever the counters say */
 #define EARLY_MS 1000          /* how long after the start older packets may still come */
 
 enum phase {
@@ -37,6 +39,7 @@ struct dp_recorder {
     struct dp_capture_counts counts;
     uint64_t dropped_before;                    /* the source's own count at the start */
     int64_t asked_ns;                           /* when drops were last asked for */
+    int64_t upto_ns;                            /* the capture certainly has what came until here */
     uint64_t started_ms, stopped_ms, counts_ms; /* monotonic */
     bool first_seen;                            /* a packet from after the start was there */
     int64_t stop_ns; /* packets stamped later are not part of the capture; 0: still open */
@@ -105,12 +108,13 @@ static void begin_stop(struct dp_recorder *r, const char *reason, const char *te
     }
 }
 
-/* Nothing more is taken: a bound is reached, or something broke. */
+/* Nothing more is taken: a bound is reached, or something broke. What the kernel holds from after the last
+ * packet was not captured, so the capture ended with that one. */
 static void end_at_once(struct dp_recorder *r, const char *reason, const char *text)
 {
     set_reason(r, reason, text);
-    if (r->stop_ns == 0)
-        r->stop_ns = now_ns();
+    if (r->stop_ns == 0 || r->upto_ns < r->stop_ns)
+        r->stop_ns = r->upto_ns;
     r->past_stop = true;
     if (r->phase == RUNNING)
         r->phase = DRAINING;
@@ -123,16 +127,35 @@ static void check(struct dp_recorder *r, int code)
                     code == DP_ERR_NOMEM ? "The capture ran out of memory." : dp_err_sentence(code));
 }
 
-/* Kernel drops since the last time become a gap: the engine must not take them for the network's. */
-static void ask_drops(struct dp_recorder *r)
+/* Everything stamped until then was captured, and has been handed to the sealer. */
+static void note_complete(struct dp_recorder *r, int64_t until_ns)
+{
+    if (r->stop_ns && until_ns > r->stop_ns)
+        until_ns = r->stop_ns;
+    if (until_ns <= r->upto_ns)
+        return;
+    r->upto_ns = until_ns;
+    dp_sealer_complete(r->sealer, until_ns);
+}
+
+/* Kernel drops since the last time become a gap: the engine must not take them for the network's. And silence
+ * must not look like data that is still to come: how far is the capture complete? Up to now, if the kernel
+ * holds nothing back; less the time in which a packet that has its stamp already may still be on its way into
+ * the kernel's buffer, which is far shorter than a block stays open. Where the kernel's count can't tell
+ * (libpcap may have to filter by itself), only what is too old for any block is surely here. The clock is read
+ * first, so that what comes meanwhile lies behind it. */
+static void ask_kernel(struct dp_recorder *r)
 {
     int64_t now = now_ns();
-    uint64_t dropped = dp_tap_dropped(r->parts.tap) - r->dropped_before;
+    struct dp_tap_counts tap;
+    dp_tap_count(r->parts.tap, &tap);
+    uint64_t dropped = tap.dropped - r->dropped_before;
     if (dropped > r->counts.kernel_dropped) {
         check(r, dp_sealer_gap(r->sealer, r->asked_ns, now, dropped - r->counts.kernel_dropped));
         r->counts.kernel_dropped = dropped;
     }
     r->asked_ns = now;
+    note_complete(r, now - (tap.drained ? QUIET_NS : OLD_NS));
 }
 
 /* --- packets --- */
@@ -163,6 +186,10 @@ static void on_packet(void *context, int64_t ts_ns, const uint8_t *frame, size_t
     }
     r->counts.packets++;
     check(r, dp_sealer_frame(r->sealer, ts_ns, frame, captured, wire_len));
+    if (r->past_stop)
+        return;
+    if (ts_ns > r->upto_ns)
+        r->upto_ns = ts_ns;
     if (r->parts.ring) {
         struct dp_diag diag = {""};
         int code = dp_ring_writer_packet(r->parts.ring, ts_ns, frame, captured, wire_len, &diag);
@@ -192,8 +219,10 @@ static void start(struct dp_recorder *r)
 {
     if (r->phase != WAITING)
         return;
-    r->dropped_before = dp_tap_dropped(r->parts.tap);
-    r->counts.started_ns = r->asked_ns = now_ns();
+    struct dp_tap_counts tap;
+    dp_tap_count(r->parts.tap, &tap);
+    r->dropped_before = tap.dropped;
+    r->counts.started_ns = r->asked_ns = r->upto_ns = now_ns();
     r->started_ms = r->counts_ms = now_ms();
     r->phase = RUNNING;
 }
@@ -238,10 +267,13 @@ static void send_counts(struct dp_recorder *r)
     check(r, dp_outbox_put(r->parts.outbox, DP_PIPE_COUNTS, 0, bytes, sizeof bytes));
 }
 
-/* Everything is captured: closes the ring, seals the last batch, says so. */
-static void conclude(struct dp_recorder *r)
+/* Everything is captured: closes the ring, seals the last batch, says so. whole: nothing can still be on its
+ * way. */
+static void conclude(struct dp_recorder *r, bool whole)
 {
-    ask_drops(r);
+    ask_kernel(r);
+    if (whole)
+        note_complete(r, r->stop_ns);
     r->counts.ended_ns = r->stop_ns;
     struct dp_diag diag = {""};
     int code = dp_ring_writer_close(r->parts.ring, r->counts.started_ns, r->counts.ended_ns,
@@ -280,7 +312,7 @@ static void tick_running(struct dp_recorder *r, uint64_t now)
     check(r, dp_sealer_tick(r->sealer, now, false));
     if (now - r->counts_ms >= COUNTS_MS) {
         r->counts_ms = now;
-        ask_drops(r);
+        ask_kernel(r);
         send_counts(r);
         flush_ring(r);
     }
@@ -298,7 +330,7 @@ static void tick(struct dp_recorder *r, size_t taken)
         check(r, dp_sealer_tick(r->sealer, now, false));
         bool quiet = taken == 0 && now - r->stopped_ms >= QUIET_MS;
         if (r->past_stop || quiet || now - r->stopped_ms >= DRAIN_MS) {
-            conclude(r);
+            conclude(r, r->past_stop || quiet);
             r->phase = FLUSHING;
         }
     }
@@ -358,7 +390,7 @@ void dp_recorder_run(struct dp_recorder *recorder)
         /* The agent is gone. The packets stay for its next start. */
         if (r->stop_ns == 0)
             r->stop_ns = now_ns();
-        ask_drops(r);
+        ask_kernel(r);
         (void)!dp_ring_writer_close(r->parts.ring, r->counts.started_ns, r->stop_ns, r->counts.packets,
                                     r->counts.kernel_dropped, NULL);
         r->parts.ring = NULL;

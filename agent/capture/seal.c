@@ -4,6 +4,9 @@
 
 #define GAPS_KEPT 64     /* more are merged into one */
 #define SPARE_RECORDS 64 /* one frame adds a few notes at most */
+/* A batch for a time alone comes when it is so much later than what was said before: a little less than the
+ * second in which the recorder tells it, so that none is passed over. */
+#define SILENCE_NS 900000000LL
 
 struct dp_sealer {
     struct dp_digester *digester;
@@ -11,7 +14,9 @@ struct dp_sealer {
     struct dp_outbox *outbox;
     int link_type;
     size_t queue;
-    uint64_t opened_ms; /* when the batch was first seen to hold something; 0: not yet */
+    uint64_t opened_ms;  /* when the batch was first seen to hold something; 0: not yet */
+    int64_t complete_ns; /* everything up to here has been given to us */
+    int64_t said_ns;     /* ... and up to here the sealed batches say so, themselves or by their digests */
 };
 
 int dp_sealer_new(const uint8_t key[DP_HASH_KEY_SIZE], int link_type, struct dp_outbox *outbox, size_t queue,
@@ -92,25 +97,38 @@ static int give_up(struct dp_sealer *sealer)
     return dp_sealer_gap(sealer, from_ns, to_ns, lost);
 }
 
+void dp_sealer_complete(struct dp_sealer *sealer, int64_t ts_ns)
+{
+    if (ts_ns > sealer->complete_ns)
+        sealer->complete_ns = ts_ns;
+}
+
 static int seal(struct dp_sealer *sealer)
 {
+    struct dp_batch *batch = &sealer->batch;
+    int64_t said_ns = sealer->said_ns;
     sealer->opened_ms = 0;
-    if (batch_empty(&sealer->batch))
+    if (batch->digest_count && batch->digests[batch->digest_count - 1].ts_ns > said_ns)
+        said_ns = batch->digests[batch->digest_count - 1].ts_ns;
+    batch->complete_ns = sealer->complete_ns > said_ns ? sealer->complete_ns : 0;
+    if (batch_empty(batch) && !batch->complete_ns)
         return DP_OK;
     if (dp_outbox_held(sealer->outbox) > sealer->queue)
         return give_up(sealer);
     uint8_t *bytes = NULL;
     size_t len = 0;
-    int code = dp_batch_encode(&sealer->batch, &bytes, &len);
+    int code = dp_batch_encode(batch, &bytes, &len);
     if (code == DP_OK && len > DP_PIPE_MAX_PAYLOAD)
         code = DP_ERR_RANGE;
     if (code == DP_OK)
-        code = dp_outbox_put(sealer->outbox, DP_PIPE_BATCH, (uint32_t)sealer->batch.digest_count, bytes, len);
+        code = dp_outbox_put(sealer->outbox, DP_PIPE_BATCH, (uint32_t)batch->digest_count, bytes, len);
     free(bytes);
     if (code == DP_ERR_RANGE)
         return give_up(sealer);
-    if (code == DP_OK)
-        dp_batch_clear(&sealer->batch);
+    if (code == DP_OK) {
+        sealer->said_ns = batch->complete_ns ? batch->complete_ns : said_ns;
+        dp_batch_clear(batch);
+    }
     return code;
 }
 
@@ -126,12 +144,19 @@ int dp_sealer_frame(struct dp_sealer *sealer, int64_t ts_ns, const uint8_t *fram
     return code;
 }
 
+/* Nothing to send but that nothing came, and the way is free. */
+static bool silent_for_long(const struct dp_sealer *sealer)
+{
+    return sealer->complete_ns - sealer->said_ns >= SILENCE_NS &&
+           dp_outbox_held(sealer->outbox) <= sealer->queue;
+}
+
 int dp_sealer_tick(struct dp_sealer *sealer, uint64_t now_ms, bool now)
 {
     if (now)
         return seal(sealer);
     if (batch_empty(&sealer->batch))
-        return DP_OK;
+        return silent_for_long(sealer) ? seal(sealer) : DP_OK;
     if (sealer->opened_ms == 0)
         sealer->opened_ms = now_ms;
     return now_ms - sealer->opened_ms >= DP_SEAL_MS ? seal(sealer) : DP_OK;

@@ -24,6 +24,9 @@ int dp_sealer_frame(struct dp_sealer *sealer, int64_t ts_ns, const uint8_t *fram
                     size_t wire_len) DP_MUST_CHECK;
 /* The capture lost packets between two moments. */
 int dp_sealer_gap(struct dp_sealer *sealer, int64_t from_ns, int64_t to_ns, uint64_t packets) DP_MUST_CHECK;
+/* Everything that was captured up to this moment has been given to the sealer. It goes into the next batch
+ * that is sealed; where there is nothing else to seal, into one of its own, about once a second. */
+void dp_sealer_complete(struct dp_sealer *sealer, int64_t ts_ns);
 /* Seals what there is where it is older than DP_SEAL_MS at now_ms, or always with `now`. */
 int dp_sealer_tick(struct dp_sealer *sealer, uint64_t now_ms, bool now) DP_MUST_CHECK;
 

@@ -17,7 +17,11 @@ struct dp_tap {
     int link_type;
     uint32_t snaplen;
     uint64_t dropped;
-    uint32_t last_dropped; /* libpcap's counters are 32 bits wide and wrap */
+    /* libpcap's counters are 32 bits wide and wrap; so do these. */
+    uint32_t last_dropped;
+    uint32_t handed_on;
+    uint32_t passed_over; /* taken by the kernel, but never handed on: see dp_tap_count */
+    bool counted;         /* passed_over is set */
 };
 
 static int activation_failed(pcap_t *pcap, int status, const char *interface, struct dp_diag *diag)
@@ -171,17 +175,32 @@ int dp_tap_read(struct dp_tap *tap, int max, dp_tap_taker taker, void *context, 
     if (got < 0)
         return dp_fail(diag, DP_ERR_INTERFACE, "%s. What was captured until then is kept.",
                        pcap_geterr(tap->pcap));
+    tap->handed_on += (uint32_t)got;
     *ret_count = (size_t)got;
     return DP_OK;
 }
 
-uint64_t dp_tap_dropped(struct dp_tap *tap)
+/* libpcap throws some packets away that the kernel counted: those that came before the filter stood. So the
+ * smallest difference that was ever seen stands for "nothing waits". It may be too large only where something
+ * has waited each time so far. */
+static bool all_handed_on(struct dp_tap *tap, const struct pcap_stat *stat)
+{
+    uint32_t missing = stat->ps_recv - stat->ps_drop - tap->handed_on;
+    if (!tap->counted || (int32_t)(missing - tap->passed_over) < 0)
+        tap->passed_over = missing;
+    tap->counted = true;
+    return missing == tap->passed_over;
+}
+
+void dp_tap_count(struct dp_tap *tap, struct dp_tap_counts *ret_counts)
 {
     struct pcap_stat stat;
+    bool drained = false;
     if (pcap_stats(tap->pcap, &stat) == 0) {
         uint32_t dropped = stat.ps_drop + stat.ps_ifdrop;
         tap->dropped += dropped - tap->last_dropped;
         tap->last_dropped = dropped;
+        drained = all_handed_on(tap, &stat);
     }
-    return tap->dropped;
+    *ret_counts = (struct dp_tap_counts){.dropped = tap->dropped, .drained = drained};
 }

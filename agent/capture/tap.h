@@ -31,8 +31,14 @@ typedef void (*dp_tap_taker)(void *context, int64_t ts_ns, const uint8_t *frame,
 int dp_tap_read(struct dp_tap *tap, int max, dp_tap_taker taker, void *context, size_t *ret_count,
                 struct dp_diag *diag) DP_MUST_CHECK;
 
-/* Packets that passed the filter and were dropped by the kernel's buffer or the interface since the source
- * was opened. Keeps the last known number where the kernel does not say. */
-uint64_t dp_tap_dropped(struct dp_tap *tap);
+struct dp_tap_counts {
+    /* Packets that passed the filter and were dropped by the kernel's buffer or the interface since the source
+     * was opened. The last known number where the kernel does not say. */
+    uint64_t dropped;
+    /* Every other packet that the kernel took for us has been handed on. A block that is still open holds
+     * none: the kernel counts a packet as it puts it there. */
+    bool drained;
+};
+void dp_tap_count(struct dp_tap *tap, struct dp_tap_counts *ret_counts);
 
 #endif

@@ -178,6 +178,17 @@ struct view {
     uint8_t leg; /* 0 at the first vantage point; one more behind each host that ends the connection */
 };
 
+/* What identifies a message in a flow, as a note told. */
+struct mail_mark {
+    uint64_t value;    /* keyed hash */
+    uint64_t position; /* of the line */
+    int64_t ts_ns;     /* by the vantage point's clock */
+    uint32_t vantage;
+    uint8_t half;
+    uint8_t kind; /* dp_note_kind */
+};
+#define MAIL_MARKS_MOST 256
+
 struct flow {
     uint32_t id; /* index, in order of first appearance */
     uint8_t proto;
@@ -193,6 +204,11 @@ struct flow {
     bool established;       /* data or a handshake's last ACK was seen */
     uint32_t isn;           /* of the client's SYN */
     bool has_isn;
+    struct dp_endpoints
+        *origin;         /* the connection that it carries on, as a PROXY protocol header says; NULL: none */
+    uint64_t origin_end; /* where the header ends and the proxied stream begins */
+    struct mail_mark *mails;
+    size_t mail_count, mail_room;
     uint16_t smtp_code; /* the last 4xx or 5xx reply */
     char smtp_text[DP_NOTE_TEXT];
     int64_t smtp_ns; /* its time by the reference clock's raw lane */
@@ -344,8 +360,9 @@ int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def 
 /* The flow of one digest; pairs it at its first one. *ret_from_client tells the half. */
 int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *digest, struct flow **ret_flow,
             bool *ret_from_client) DP_MUST_CHECK;
-/* The flow that a vantage point knows by this number; NULL: none yet. */
-struct flow *flow_at(struct vantage *v, uint32_t number);
+/* The flow that a vantage point knows by this number, and whether packets of direction `dir` come from its
+ * client; NULL: none yet. */
+struct flow *flow_at(struct vantage *v, uint32_t number, uint8_t dir, bool *ret_from_client);
 void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_difference, bool has_difference);
 void flow_free(struct flow *flow, size_t vantages);
 /* The vantage point at place `index` along the direction that the half travels, and back. */

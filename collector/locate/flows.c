@@ -155,6 +155,8 @@ void flow_free(struct flow *flow, size_t vantages)
     free(flow->seen_at);
     free(flow->seen_as);
     free(flow->views);
+    free(flow->origin);
+    free(flow->mails);
     free(flow->handovers);
     free(flow);
 }
@@ -315,11 +317,12 @@ static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local,
     return DP_OK;
 }
 
-struct flow *flow_at(struct vantage *v, uint32_t number)
+struct flow *flow_at(struct vantage *v, uint32_t number, uint8_t dir, bool *ret_from_client)
 {
     if (number >= v->flow_room || !v->flows[number].known || !v->flows[number].flow)
         return NULL;
     follow(&v->flows[number]);
+    *ret_from_client = (dir == 0) != v->flows[number].swapped;
     return v->flows[number].flow;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "collector/locate/engine.h"
+#include "collector/locate/grow.h"
 
 /* Positions start far above zero, so that nothing before the first packet seen is below it. */
 #define FIRST_POSITION (1ULL << 33)
@@ -191,6 +192,8 @@ static void swap_roles(struct dp_locate *l, struct flow *flow)
     struct half half = flow->half[0];
     flow->half[0] = flow->half[1];
     flow->half[1] = half;
+    for (size_t i = 0; i < flow->mail_count; i++)
+        flow->mails[i].half = 1 - flow->mails[i].half;
     for (size_t v = 0; v < l->vantage_count; v++) {
         struct view *view = &flow->views[v];
         struct dp_endpoints *e = &flow->seen_as[v];
@@ -222,6 +225,24 @@ static void join_smtp(struct flow *into, const struct flow *from)
     memcpy(into->smtp_text, from->smtp_text, sizeof into->smtp_text);
 }
 
+/* What notes told goes over; `into` has room for its own only, the rest is dropped where memory is out. */
+static void join_notes(struct flow *into, struct flow *from, const uint32_t by[2])
+{
+    if (!into->origin && from->origin) {
+        into->origin = from->origin;
+        into->origin_end = moved(from->origin_end, by[0]);
+        from->origin = NULL;
+    }
+    for (size_t i = 0; i < from->mail_count && into->mail_count < MAIL_MARKS_MOST; i++) {
+        if (dp_grow(&into->mails, &into->mail_room, into->mail_count + 1, sizeof *into->mails))
+            return;
+        struct mail_mark *mark = &into->mails[into->mail_count++];
+        *mark = from->mails[i];
+        mark->position = moved(mark->position, by[mark->half]);
+    }
+    from->mail_count = 0;
+}
+
 void flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const uint32_t by[2], bool swapped,
                uint8_t leg)
 {
@@ -251,6 +272,7 @@ void flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const 
     if (leg >= into->legs)
         into->legs = (uint8_t)(leg + 1);
     join_smtp(into, from);
+    join_notes(into, from, by);
     from->joined_into = into;
     from->joined_shift[0] = by[0];
     from->joined_shift[1] = by[1];

@@ -69,6 +69,7 @@ void dp_batch_clear(struct dp_batch *batch)
 {
     batch->digest_count = batch->flow_count = batch->note_count = batch->gap_count = 0;
     batch->other_packets = 0;
+    batch->complete_ns = 0;
 }
 
 void dp_batch_free(struct dp_batch *batch)

@@ -9,7 +9,7 @@
 
 #include "common/digest/digest.h"
 
-#define DP_BATCH_MAGIC "dpb\x01" /* the last byte is the version */
+#define DP_BATCH_MAGIC "dpb\x02" /* the last byte is the version */
 #define DP_BATCH_MAGIC_SIZE 4
 #define DP_BATCH_MAX_RAW (4U * 1024 * 1024) /* more than the largest batch needs before it is compressed */
 

@@ -42,6 +42,7 @@ static const char *const names[DP_COLUMNS] = {
 struct counts {
     size_t digests, flows, notes, gaps;
     uint64_t other_packets;
+    uint64_t complete_ns; /* the header's time rides along */
 };
 
 /* Reading goes on with zeros behind the first bad column; each record checks `bad` once. */
@@ -245,11 +246,8 @@ static void decode_flow_def(struct decoder *decoder, uint32_t expected, struct d
     def->b_port = (uint16_t)(at[2] << 8 | at[3]);
 }
 
-static void decode_note(struct decoder *decoder, uint64_t last, struct dp_note *note)
+static void get_reply(struct decoder *decoder, struct dp_note *note)
 {
-    *note = (struct dp_note){.ts_ns = (int64_t)(last + dp_unzigzag(get(decoder, DP_COL_NOTE, UINT64_MAX)))};
-    note->flow = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
-    note->dir = get_byte(decoder, DP_COL_NOTE, 1);
     note->code = (uint16_t)get(decoder, DP_COL_NOTE, 599);
     size_t len = (size_t)get(decoder, DP_COL_NOTE, DP_NOTE_TEXT - 1);
     const uint8_t *text = get_bytes(decoder, DP_COL_NOTE, len);
@@ -257,6 +255,40 @@ static void decode_note(struct decoder *decoder, uint64_t last, struct dp_note *
         memcpy(note->text, text, len);
     else
         decoder->bad = DP_COL_NOTE;
+}
+
+static void get_proxied(struct decoder *decoder, struct dp_note *note)
+{
+    uint8_t family = get_byte(decoder, DP_COL_NOTE, 6);
+    size_t size = family == 4 ? 4 : 16;
+    const uint8_t *from = get_bytes(decoder, DP_COL_NOTE, size), *to = get_bytes(decoder, DP_COL_NOTE, size);
+    if ((family != 4 && family != 6) || !from || !to) {
+        decoder->bad = DP_COL_NOTE;
+        return;
+    }
+    note->from.family = note->to.family = family;
+    memcpy(note->from.bytes, from, size);
+    memcpy(note->to.bytes, to, size);
+    note->from_port = (uint16_t)get(decoder, DP_COL_NOTE, UINT16_MAX);
+    note->to_port = (uint16_t)get(decoder, DP_COL_NOTE, UINT16_MAX);
+    note->seq = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
+    note->len = (uint32_t)get(decoder, DP_COL_NOTE, DP_NOTE_PROXIED_MOST);
+}
+
+static void decode_note(struct decoder *decoder, uint64_t last, struct dp_note *note)
+{
+    *note = (struct dp_note){.ts_ns = (int64_t)(last + dp_unzigzag(get(decoder, DP_COL_NOTE, UINT64_MAX)))};
+    note->flow = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
+    note->dir = get_byte(decoder, DP_COL_NOTE, 1);
+    note->kind = get_byte(decoder, DP_COL_NOTE, DP_NOTE_KINDS - 1);
+    if (note->kind == DP_NOTE_REPLY) {
+        get_reply(decoder, note);
+    } else if (note->kind == DP_NOTE_PROXIED) {
+        get_proxied(decoder, note);
+    } else {
+        note->seq = (uint32_t)get(decoder, DP_COL_NOTE, UINT32_MAX);
+        note->value = get(decoder, DP_COL_NOTE, UINT64_MAX);
+    }
 }
 
 static void decode_gap(struct decoder *decoder, uint64_t last, struct dp_gap *gap)
@@ -354,6 +386,7 @@ static int decode_columns(const uint8_t *raw, size_t len, const struct counts *c
     batch->note_count = counts->notes;
     batch->gap_count = counts->gaps;
     batch->other_packets = counts->other_packets;
+    batch->complete_ns = (int64_t)counts->complete_ns;
     return DP_OK;
 }
 
@@ -366,7 +399,7 @@ static int read_header(struct dp_reader *reader, struct counts *ret_counts, stru
     if (reader->at[3] != DP_BATCH_MAGIC[3])
         return dp_fail(
             diag, DP_ERR_FORMAT,
-            "The digest batch has format version %u; this program reads version 1. Upgrade the older side.",
+            "The digest batch has format version %u; this program reads version 2. Upgrade the older side.",
             reader->at[3]);
     reader->at += DP_BATCH_MAGIC_SIZE;
     uint64_t counts[4];
@@ -378,6 +411,9 @@ static int read_header(struct dp_reader *reader, struct counts *ret_counts, stru
     if (!dp_get_number(reader, UINT64_MAX, &ret_counts->other_packets))
         return dp_fail(diag, DP_ERR_FORMAT,
                        "The digest batch is corrupt: its count of other packets is bad.");
+    if (!dp_get_number(reader, DP_BATCH_MAX_TIME, &ret_counts->complete_ns))
+        return dp_fail(diag, DP_ERR_FORMAT,
+                       "The digest batch is corrupt: the time until which it is complete is bad.");
     ret_counts->digests = counts[0];
     ret_counts->flows = counts[1];
     ret_counts->notes = counts[2];

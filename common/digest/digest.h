@@ -68,14 +68,31 @@ struct dp_flow_def {
     uint16_t a_port, b_port;
 };
 
-/* A reply line of an SMTP server with code 4xx or 5xx, text cut to fit. Never anything that a client sent. */
+/* What a packet says beyond its digest. Of what a client sends only keyed hashes leave the agent, and the
+ * addresses in a PROXY protocol header. */
+enum dp_note_kind {
+    DP_NOTE_REPLY,       /* an SMTP server's reply 4xx or 5xx: code and text */
+    DP_NOTE_MESSAGE_ID,  /* in a message's header */
+    DP_NOTE_QUEUE_ID,    /* that a server gave a message in its reply 250 */
+    DP_NOTE_RECEIVED_ID, /* in a Received line of a message's header */
+    DP_NOTE_PROXIED,     /* a PROXY protocol header: the connection that is carried on here */
+    DP_NOTE_KINDS,
+};
 #define DP_NOTE_TEXT 200
+#define DP_NOTE_PROXIED_MOST (16 + 65535) /* bytes of a PROXY protocol header */
 struct dp_note {
     int64_t ts_ns;
     uint32_t flow;
     uint8_t dir;
-    uint16_t code;
-    char text[DP_NOTE_TEXT]; /* as sent, without code and line end, control characters replaced; terminated */
+    uint8_t kind;            /* dp_note_kind */
+    uint16_t code;           /* of a reply */
+    uint32_t seq;            /* sequence number of what it speaks of: the line, the header; 0 of a reply */
+    uint32_t len;            /* of a PROXY protocol header, bytes; the proxied stream follows */
+    uint64_t value;          /* keyed hash (SipHash) of an ID */
+    struct dp_addr from, to; /* of the proxied connection */
+    uint16_t from_port, to_port;
+    char text[DP_NOTE_TEXT]; /* a reply's, without code and line end, control characters replaced; terminated
+                              */
 };
 
 /* Packets that the capture itself lost between two moments: kernel drops, spool overflow, a crash. */
@@ -93,6 +110,10 @@ struct dp_batch {
     size_t digest_count, flow_count, note_count, gap_count;
     size_t digest_room, flow_room, note_room, gap_room;
     uint64_t other_packets; /* seen, but not IP or not decodable */
+    /* Everything that was captured up to this moment, by the vantage point's clock, is in this batch or in
+     * those before it, as digests or as a gap. 0: no more is said than the digests themselves show. So a
+     * point that sees nothing still gets on. 0 to DP_BATCH_MAX_TIME. */
+    int64_t complete_ns;
 };
 
 void dp_batch_clear(struct dp_batch *batch); /* empties, keeps the memory */
@@ -126,6 +147,7 @@ void dp_digester_restate_flows(struct dp_digester *digester);
  * docs/batch-format.md. */
 #define DP_BATCH_MAX_RECORDS 4096
 #define DP_BATCH_MAX_BYTES (1024 * 1024)
+#define DP_BATCH_MAX_TIME (INT64_MAX / 2) /* in the year 2116: room to calculate with */
 
 /* Encodes up to DP_BATCH_MAX_RECORDS digests (and as many of the others). *ret_bytes is malloc'd, the caller
  * frees it. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/digest/flows.h"
+#include "common/digest/proxy_header.h"
 #include "common/digest/room.h"
 
 #define NOTES_PER_PACKET 8 /* a server that pipelines many refusals in one packet says the same in each */
@@ -57,11 +58,14 @@ static uint8_t covered(const struct dp_packet *packet)
     return 0;
 }
 
-static uint32_t payload_hash(const struct dp_digester *digester, const uint8_t *payload, size_t len)
+static uint64_t keyed_hash(const struct dp_digester *digester, const uint8_t *bytes, size_t len)
 {
     uint8_t out[crypto_shorthash_siphash24_BYTES];
-    (void)crypto_shorthash_siphash24(out, payload, len, digester->key);
-    return (uint32_t)out[0] | (uint32_t)out[1] << 8 | (uint32_t)out[2] << 16 | (uint32_t)out[3] << 24;
+    (void)crypto_shorthash_siphash24(out, bytes, len, digester->key);
+    uint64_t hash = 0;
+    for (size_t i = sizeof out; i-- > 0;)
+        hash = hash << 8 | out[i];
+    return hash;
 }
 
 static void fill(const struct dp_digester *digester, const struct dp_packet *packet, struct dp_digest *digest)
@@ -73,7 +77,7 @@ static void fill(const struct dp_digester *digester, const struct dp_packet *pac
     digest->bits = (uint8_t)bits;
     digest->ttl = packet->ttl;
     digest->hash_len = covered(packet);
-    digest->hash = digest->hash_len ? payload_hash(digester, packet->payload, digest->hash_len) : 0;
+    digest->hash = digest->hash_len ? (uint32_t)keyed_hash(digester, packet->payload, digest->hash_len) : 0;
     digest->seq = packet->seq;
     digest->ack = packet->ack;
     digest->payload_len = packet->payload_len;
@@ -93,9 +97,45 @@ static void fill(const struct dp_digester *digester, const struct dp_packet *pac
         digest->app = (uint16_t)(packet->icmp_type << 8 | packet->icmp_code);
 }
 
+/* A fresh note of this packet; NULL where there is no room for more. */
+static struct dp_note *note_new(struct dp_batch *batch, const struct dp_digest *digest,
+                                enum dp_note_kind kind)
+{
+    if (batch->note_count == batch->note_room)
+        return NULL;
+    struct dp_note *note = &batch->notes[batch->note_count++];
+    *note = (struct dp_note){
+        .ts_ns = digest->ts_ns, .flow = digest->flow, .dir = digest->dir, .kind = (uint8_t)kind};
+    return note;
+}
+
+static void note_id(const struct dp_digester *digester, const struct dp_digest *digest,
+                    const struct dp_mail_id *id, struct dp_batch *batch)
+{
+    struct dp_note *note = note_new(batch, digest, id->kind);
+    if (!note)
+        return;
+    note->seq = id->seq;
+    note->value = keyed_hash(digester, id->text, id->len);
+}
+
+static void note_queue_id(const struct dp_digester *digester, struct dp_flow *flow,
+                          const struct dp_packet *packet, const struct dp_digest *digest,
+                          const struct dp_smtp_reply *reply, struct dp_batch *batch)
+{
+    struct dp_mail_id id = {.kind = DP_NOTE_QUEUE_ID,
+                            .seq = packet->seq + (uint32_t)(reply->begin - packet->payload)};
+    bool given = flow->smtp.awaits_queue_id && reply->code == 250 &&
+                 dp_mail_queue_id(reply->begin, (size_t)(reply->end - reply->begin), &id.text, &id.len);
+    flow->smtp.awaits_queue_id = false;
+    if (given)
+        note_id(digester, digest, &id, batch);
+}
+
 /* Reads the replies of a server's packet; those that refuse become notes. */
-static uint16_t read_replies(struct dp_flow *flow, const struct dp_packet *packet,
-                             const struct dp_digest *digest, struct dp_batch *batch)
+static uint16_t read_replies(const struct dp_digester *digester, struct dp_flow *flow,
+                             const struct dp_packet *packet, const struct dp_digest *digest,
+                             struct dp_batch *batch)
 {
     if (flow->smtp.state == DP_SMTP_STATE_TLS || packet->payload_captured == 0)
         return 0;
@@ -108,25 +148,62 @@ static uint16_t read_replies(struct dp_flow *flow, const struct dp_packet *packe
         if (first == 0)
             first = reply.code;
         dp_smtp_replied(&flow->smtp, reply.code, packet->seq);
-        if (reply.code < 400 || notes == NOTES_PER_PACKET || batch->note_count == batch->note_room)
+        note_queue_id(digester, flow, packet, digest, &reply, batch);
+        if (reply.code < 400 || notes == NOTES_PER_PACKET)
+            continue;
+        struct dp_note *note = note_new(batch, digest, DP_NOTE_REPLY);
+        if (!note)
             continue;
         notes++;
-        struct dp_note *note = &batch->notes[batch->note_count++];
-        *note = (struct dp_note){
-            .ts_ns = digest->ts_ns, .flow = digest->flow, .dir = digest->dir, .code = reply.code};
+        note->code = reply.code;
         dp_smtp_reply_text(&reply, note->text);
     }
     return first;
 }
 
-static uint16_t read_smtp(struct dp_flow *flow, const struct dp_packet *packet,
-                          const struct dp_digest *digest, struct dp_batch *batch)
+/* A client's line or content; IDs in a message's header become notes. */
+static uint16_t read_client(const struct dp_digester *digester, struct dp_flow *flow,
+                            const struct dp_packet *packet, const struct dp_digest *digest,
+                            struct dp_batch *batch)
+{
+    uint16_t app = dp_smtp_client(&flow->smtp, packet);
+    struct dp_mail_id ids[NOTES_PER_PACKET];
+    size_t count = dp_mail_read(&flow->smtp.header, packet->seq, packet->payload, packet->payload_captured,
+                                packet->payload_len, ids, NOTES_PER_PACKET);
+    for (size_t i = 0; i < count; i++)
+        note_id(digester, digest, &ids[i], batch);
+    return app;
+}
+
+static uint16_t read_smtp(const struct dp_digester *digester, struct dp_flow *flow,
+                          const struct dp_packet *packet, const struct dp_digest *digest,
+                          struct dp_batch *batch)
 {
     if ((packet->tcp_flags & (DP_TCP_SYN | DP_TCP_ACK)) == DP_TCP_SYN)
         flow->smtp = (struct dp_smtp){0}; /* the ports are used anew */
     if (digest->dir == flow->smtp_server)
-        return read_replies(flow, packet, digest, batch);
-    return dp_smtp_client(&flow->smtp, packet);
+        return read_replies(digester, flow, packet, digest, batch);
+    return read_client(digester, flow, packet, digest, batch);
+}
+
+/* A proxy tells at the beginning of its connection whose it carries on. */
+static void read_proxy_header(const struct dp_packet *packet, const struct dp_digest *digest,
+                              struct dp_batch *batch)
+{
+    struct dp_proxy_header header;
+    if (packet->proto != 6 || packet->payload_captured < 16 || batch->note_count >= DP_BATCH_MAX_NOTES ||
+        !dp_proxy_header_read(packet->payload, packet->payload_captured, &header) ||
+        dp_batch_room_notes(batch, 1) != DP_OK) /* the packet counts also without its note */
+        return;
+    struct dp_note *note = note_new(batch, digest, DP_NOTE_PROXIED);
+    if (!note)
+        return;
+    note->seq = packet->seq;
+    note->len = header.len;
+    note->from = header.from;
+    note->to = header.to;
+    note->from_port = header.from_port;
+    note->to_port = header.to_port;
 }
 
 /* Room for all that one packet can add, so that nothing is half done when memory is out. Notes are bounded
@@ -174,6 +251,8 @@ int dp_digester_frame(struct dp_digester *digester, int link_type, int64_t ts_ns
     digest->dir = dir;
     fill(digester, &packet, digest);
     if (flow->smtp_port && !packet.fragment)
-        digest->app = read_smtp(flow, &packet, digest, batch);
+        digest->app = read_smtp(digester, flow, &packet, digest, batch);
+    if (!packet.fragment)
+        read_proxy_header(&packet, digest, batch);
     return DP_OK;
 }

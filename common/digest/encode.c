@@ -38,7 +38,7 @@ static const uint8_t widest[DP_COLUMNS] = {
     [DP_COL_SACK_COUNT] = 1,
     [DP_COL_SACK] = 10 * DP_SACK_MAX,
     [DP_COL_FLOW_DEF] = 5 + 2 + 32 + 4,
-    [DP_COL_NOTE] = 10 + 5 + 1 + 2 + 2 + DP_NOTE_TEXT - 1,
+    [DP_COL_NOTE] = 10 + 5 + 1 + 1 + 2 + 2 + DP_NOTE_TEXT - 1,
     [DP_COL_GAP] = 30,
 };
 
@@ -255,21 +255,61 @@ static int encode_flow_defs(struct encoder *encoder, const struct dp_batch *batc
     return DP_OK;
 }
 
+static int put_reply(struct encoder *encoder, const struct dp_note *note)
+{
+    size_t len = strnlen(note->text, DP_NOTE_TEXT);
+    if (note->code < 400 || note->code > 599 || !dp_note_text_valid((const uint8_t *)note->text, len))
+        return DP_ERR_RANGE;
+    put(encoder, DP_COL_NOTE, note->code);
+    put(encoder, DP_COL_NOTE, len);
+    put_bytes(encoder, DP_COL_NOTE, note->text, len);
+    return DP_OK;
+}
+
+static int put_proxied(struct encoder *encoder, const struct dp_note *note)
+{
+    if ((note->from.family != 4 && note->from.family != 6) || note->to.family != note->from.family ||
+        note->len > DP_NOTE_PROXIED_MOST)
+        return DP_ERR_RANGE;
+    size_t size = note->from.family == 4 ? 4 : 16;
+    put_byte(encoder, DP_COL_NOTE, note->from.family);
+    put_bytes(encoder, DP_COL_NOTE, note->from.bytes, size);
+    put_bytes(encoder, DP_COL_NOTE, note->to.bytes, size);
+    put(encoder, DP_COL_NOTE, note->from_port);
+    put(encoder, DP_COL_NOTE, note->to_port);
+    put(encoder, DP_COL_NOTE, note->seq);
+    put(encoder, DP_COL_NOTE, note->len);
+    return DP_OK;
+}
+
+static int put_note(struct encoder *encoder, const struct dp_note *note)
+{
+    switch (note->kind) {
+    case DP_NOTE_REPLY:
+        return put_reply(encoder, note);
+    case DP_NOTE_PROXIED:
+        return put_proxied(encoder, note);
+    default:
+        put(encoder, DP_COL_NOTE, note->seq);
+        put(encoder, DP_COL_NOTE, note->value);
+        return DP_OK;
+    }
+}
+
 static int encode_notes(struct encoder *encoder, const struct dp_batch *batch)
 {
     uint64_t last = 0;
     for (size_t i = 0; i < batch->note_count; i++) {
         const struct dp_note *note = &batch->notes[i];
-        size_t len = strnlen(note->text, DP_NOTE_TEXT);
-        if (note->dir > 1 || note->code < 400 || note->code > 599 ||
-            !dp_note_text_valid((const uint8_t *)note->text, len))
+        if (note->dir > 1 || note->kind >= DP_NOTE_KINDS)
             return DP_ERR_RANGE;
         put(encoder, DP_COL_NOTE, dp_zigzag((uint64_t)note->ts_ns - last));
         put(encoder, DP_COL_NOTE, note->flow);
         put_byte(encoder, DP_COL_NOTE, note->dir);
-        put(encoder, DP_COL_NOTE, note->code);
-        put(encoder, DP_COL_NOTE, len);
-        put_bytes(encoder, DP_COL_NOTE, note->text, len);
+        put_byte(encoder, DP_COL_NOTE, note->kind);
+        int rc = put_note(encoder, note);
+        if (rc)
+            return rc;
         last = (uint64_t)note->ts_ns;
     }
     return DP_OK;
@@ -337,14 +377,15 @@ static uint8_t *put_header(uint8_t *at, const struct dp_batch *batch)
     at = dp_put_number(at, batch->flow_count);
     at = dp_put_number(at, batch->note_count);
     at = dp_put_number(at, batch->gap_count);
-    return dp_put_number(at, batch->other_packets);
+    at = dp_put_number(at, batch->other_packets);
+    return dp_put_number(at, (uint64_t)batch->complete_ns);
 }
 
 /* Header, then the columns' lengths and the columns, compressed. */
 static int pack(const struct encoder *encoder, const struct dp_batch *batch, uint8_t **ret_bytes,
                 size_t *ret_len)
 {
-    enum { HEADER_MAX = DP_BATCH_MAGIC_SIZE + 5 * 10, LENGTHS_MAX = DP_COLUMNS * 10 };
+    enum { HEADER_MAX = DP_BATCH_MAGIC_SIZE + 6 * 10, LENGTHS_MAX = DP_COLUMNS * 10 };
     size_t raw_max = LENGTHS_MAX;
     for (size_t c = 0; c < DP_COLUMNS; c++)
         raw_max += (size_t)(encoder->at[c] - encoder->begin[c]);
@@ -378,7 +419,8 @@ static int pack(const struct encoder *encoder, const struct dp_batch *batch, uin
 int dp_batch_encode(const struct dp_batch *batch, uint8_t **ret_bytes, size_t *ret_len)
 {
     if (batch->digest_count > DP_BATCH_MAX_RECORDS || batch->flow_count > DP_BATCH_MAX_RECORDS ||
-        batch->note_count > DP_BATCH_MAX_RECORDS || batch->gap_count > DP_BATCH_MAX_RECORDS)
+        batch->note_count > DP_BATCH_MAX_RECORDS || batch->gap_count > DP_BATCH_MAX_RECORDS ||
+        batch->complete_ns < 0 || batch->complete_ns > DP_BATCH_MAX_TIME)
         return DP_ERR_RANGE;
     struct encoder *encoder = encoder_new(batch);
     if (!encoder)

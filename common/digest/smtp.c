@@ -76,16 +76,18 @@ uint16_t dp_smtp_client(struct dp_smtp *smtp, const struct dp_packet *packet)
             return 0;
         smtp->has_chunk = false;
     }
+    bool begins = smtp->state == DP_SMTP_STATE_CONTENT && !smtp->content_begun;
+    if (begins) {
+        smtp->content_begun = true;
+        dp_mail_begin(&smtp->header, packet->seq);
+    }
     if (ends_data(packet)) {
         smtp->state = DP_SMTP_STATE_COMMANDS;
+        smtp->awaits_queue_id = true;
         return DP_SMTP_END_OF_DATA;
     }
-    if (smtp->state == DP_SMTP_STATE_CONTENT) {
-        if (smtp->content_begun)
-            return 0;
-        smtp->content_begun = true;
-        return DP_SMTP_CONTENT;
-    }
+    if (smtp->state == DP_SMTP_STATE_CONTENT)
+        return begins ? DP_SMTP_CONTENT : 0;
     uint16_t verb = verb_at(packet->payload, packet->payload_captured);
     if (verb == DP_SMTP_STARTTLS)
         smtp->state = DP_SMTP_STATE_STARTTLS;

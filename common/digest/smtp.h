@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/digest/digest.h"
+#include "common/digest/mail_ids.h"
 
 enum dp_smtp_state {
     DP_SMTP_STATE_COMMANDS,
@@ -23,6 +24,8 @@ struct dp_smtp {
     uint32_t chunk_end;   /* sequence number at which its content ends */
     bool content_begun;   /* the first packet of the content was seen */
     uint32_t content_seq; /* of the 354, so that older replies sent again don't end the content */
+    bool awaits_queue_id; /* a message is complete: the next reply takes it over */
+    struct dp_mail_header header;
 };
 
 /* Whether SMTP servers listen on this port without TLS from the start. */

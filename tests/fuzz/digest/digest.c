@@ -1,6 +1,7 @@
 /* A batch from outside. One that decodes encodes again, and comes back the same.
- * The first byte 0: what follows is the batch. Else it is the counts and the columns before they are
- * compressed: no mutation finds its way through zstd. */
+ * The first byte 0: what follows is the batch. Else it is the time until which the batch is complete plus 1,
+ * and what follows are the counts and the columns before they are compressed: no mutation finds its way
+ * through zstd. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static int equal(const struct dp_batch *a, const struct dp_batch *b)
 {
     return a->digest_count == b->digest_count && a->flow_count == b->flow_count &&
            a->note_count == b->note_count && a->gap_count == b->gap_count &&
-           a->other_packets == b->other_packets &&
+           a->other_packets == b->other_packets && a->complete_ns == b->complete_ns &&
            same(a->digests, b->digests, a->digest_count * sizeof *a->digests) &&
            same(a->gaps, b->gaps, a->gap_count * sizeof *a->gaps);
 }
@@ -40,7 +41,9 @@ static int equal_notes(const struct dp_batch *a, const struct dp_batch *b)
     for (size_t i = 0; i < a->note_count; i++) {
         const struct dp_note *x = &a->notes[i], *y = &b->notes[i];
         if (x->ts_ns != y->ts_ns || x->flow != y->flow || x->dir != y->dir || x->code != y->code ||
-            strcmp(x->text, y->text) != 0)
+            x->kind != y->kind || x->seq != y->seq || x->len != y->len || x->value != y->value ||
+            x->from_port != y->from_port || x->to_port != y->to_port || !dp_addr_equal(&x->from, &y->from) ||
+            !dp_addr_equal(&x->to, &y->to) || strcmp(x->text, y->text) != 0)
             return 0;
     }
     return 1;
@@ -69,7 +72,7 @@ static void try_batch(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    enum { HEADER = 9 }; /* magic, four counts of one byte, other packets */
+    enum { HEADER = 10 }; /* magic, four counts of one byte, other packets, complete until */
     if (size == 0)
         return 0;
     if (data[0] == 0) {
@@ -82,10 +85,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *bytes = malloc(room);
     if (!bytes)
         return 0;
-    memcpy(bytes, "dpb\x01", 4);
+    memcpy(bytes, "dpb\x02", 4);
     for (size_t i = 0; i < 4; i++)
         bytes[4 + i] = data[1 + i] & 0x7f;
     bytes[8] = 0;
+    bytes[9] = (uint8_t)(data[0] - 1) & 0x7f;
     size_t packed = ZSTD_compress(bytes + HEADER, room - HEADER, data + 5, size - 5, 1);
     if (!ZSTD_isError(packed))
         try_batch(bytes, HEADER + packed);

@@ -320,6 +320,39 @@ static void test_full_spool_holds_the_capture_back(void **state)
     assert_int_equal(c->faults, 0);
 }
 
+/* A point that sees nothing says so, through the policy's cut and a collector that dies. What finds the spool
+ * full is no loss. */
+static void test_silence_is_told_and_leaves_no_gap(void **state)
+{
+    struct collector *c = *state;
+    connect_agent(c, "spool_bytes: 1MiB\n", "smtp_reply_text: false\n");
+    run_capture(c, "c1", "idle0");
+    assert_true(run_until(c, &c->batches, 10, SOON));
+    assert_true(c->streams[0].complete_ns > 1600000000000000000);
+    int64_t before = c->streams[0].complete_ns;
+    dp_link_close(c->link);
+    collector_listen(c, c->endpoint);
+    assert_true(run_until(c, &c->hellos, 2, SOON));
+    assert_true(run_until(c, &c->batches, c->batches + 10, SOON));
+    assert_true(c->streams[0].complete_ns > before);
+    c->hold_acks = true;
+    run_capture(c, "c2", "flood0");
+    unsigned batches = 0;
+    for (int seconds = 0; seconds < 30 && (batches == 0 || batches != c->batches); seconds++) {
+        batches = c->batches;
+        run_for(c, 1000);
+    }
+    send_stop(c, "c1");
+    send_stop(c, "c2");
+    assert_true(run_until(c, &c->states_ended, 2, 10000));
+    c->hold_acks = false;
+    send_acks(c);
+    assert_true(run_until(c, &c->closes, 2, SOON));
+    assert_int_equal(c->streams[0].records + c->streams[0].gaps, 0);
+    assert_true(c->streams[1].gaps >= 1); /* the spool was full indeed */
+    assert_int_equal(c->faults, 0);
+}
+
 static void test_second_agent_on_the_same_state_is_refused(void **state)
 {
     struct collector *c = *state;
@@ -369,6 +402,7 @@ int main(void)
         TEST(test_signal_ends_captures_and_the_agent),
         TEST(test_unwanted_stream_stops_its_capture),
         TEST(test_full_spool_holds_the_capture_back),
+        TEST(test_silence_is_told_and_leaves_no_gap),
         TEST(test_second_agent_on_the_same_state_is_refused),
         TEST(test_policy_is_read_anew),
     };

@@ -113,6 +113,10 @@ static void take_data(struct collector *c, const Droppoint__StreamData *data)
     stream->gaps += batch.gap_count;
     for (size_t i = 0; i < batch.gap_count; i++)
         stream->gap_packets += batch.gaps[i].packets;
+    if (batch.complete_ns && batch.complete_ns <= stream->complete_ns)
+        c->faults++; /* a stream is complete until later and later */
+    if (batch.complete_ns)
+        stream->complete_ns = batch.complete_ns;
     for (size_t i = 0; i < batch.note_count; i++)
         stream->texts |= batch.notes[i].text[0] != '\0';
     dp_batch_free(&batch);

@@ -16,6 +16,7 @@ struct seen_stream {
     char capture_id[64], vantage[96];
     uint64_t received; /* batches */
     uint64_t records, gaps, gap_packets, bytes;
+    int64_t complete_ns; /* as the last batch that said so */
     bool texts;  /* a note had a text */
     bool closed; /* with last == received */
     unsigned opened;

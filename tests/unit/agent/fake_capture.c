@@ -1,6 +1,7 @@
 /* Speaks droppoint-capture's pipe without capturing: what it does is in the interface's name.
  * bad0: cannot be prepared; fast0: five batches, then the duration is over; crash0: two batches, then it
- * falls down; flood0: large batches without end; all others: a batch each 50 ms until it is stopped. */
+ * falls down; flood0: large batches without end; idle0: each 50 ms a batch that only says until when it is
+ * complete; all others: a batch each 50 ms until it is stopped. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,6 +76,17 @@ static void say_batch(uint32_t records)
     free(digests);
 }
 
+static void say_silence(void)
+{
+    struct dp_batch batch = {.complete_ns = now_ns()};
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    if (dp_batch_encode(&batch, &bytes, &len) != DP_OK)
+        exit(1);
+    say(DP_PIPE_BATCH, 0, bytes, len);
+    free(bytes);
+}
+
 static void say_counts(void)
 {
     uint8_t bytes[DP_PIPE_COUNTS_SIZE];
@@ -120,7 +132,10 @@ static void run(struct dp_pipe_reader *reader, const char *interface)
             say_end("duration");
         if (strcmp(interface, "crash0") == 0 && i == 2)
             (void)raise(SIGKILL);
-        say_batch(flood ? FLOOD_RECORDS : RECORDS);
+        if (strcmp(interface, "idle0") == 0)
+            say_silence();
+        else
+            say_batch(flood ? FLOOD_RECORDS : RECORDS);
         say_counts();
     }
 }

@@ -51,6 +51,23 @@ static void on_ready(void *context, struct dp_capture_process *process, int code
     (void)snprintf(seen->ready_text, sizeof seen->ready_text, "%s", text);
 }
 
+/* Nothing may come from before what is complete; and saying so must be rare where nothing else is said. */
+static void take_complete(struct seen *seen)
+{
+    const struct dp_batch *batch = &seen->batch;
+    for (size_t i = 0; i < batch->digest_count; i++)
+        seen->overtaken += batch->digests[i].ts_ns <= seen->complete_ns;
+    if (batch->complete_ns == 0)
+        return;
+    assert_true(batch->complete_ns > seen->complete_ns);
+    if (batch->digest_count + batch->gap_count + batch->other_packets == 0) {
+        int64_t said = seen->complete_ns > seen->last_ns ? seen->complete_ns : seen->last_ns;
+        seen->silences++;
+        seen->hasty += batch->complete_ns - said < 900000000;
+    }
+    seen->complete_ns = batch->complete_ns;
+}
+
 static bool on_batch(void *context, struct dp_capture_process *process, uint32_t records,
                      const uint8_t *bytes, size_t len)
 {
@@ -60,6 +77,7 @@ static bool on_batch(void *context, struct dp_capture_process *process, uint32_t
         seen->out_of_order++;
     assert_int_equal(dp_batch_decode(bytes, len, &seen->batch, NULL), DP_OK);
     assert_int_equal(seen->batch.digest_count, records);
+    take_complete(seen);
     seen->batches++;
     seen->records += records;
     seen->digests += seen->batch.digest_count;
@@ -113,6 +131,9 @@ void seen_new(struct seen *seen)
 void seen_free(struct seen *seen)
 {
     assert_int_equal(seen->out_of_order, 0);
+    assert_int_equal(seen->overtaken, 0);
+    assert_true(seen->hasty <= 1); /* the last one */
+    assert_true(seen->complete_ns <= seen->counts.ended_ns);
     /* Everything that the supervisor opened must be closed by itself. */
     assert_int_equal(uv_run(&seen->loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&seen->loop), 0);

@@ -21,6 +21,10 @@ struct seen {
     char ready_text[512], reason[64], text[512];
     uint64_t digests, records, other, gaps, gap_packets, batches, counts_calls;
     int64_t first_ns, last_ns;
+    int64_t complete_ns; /* the last that a batch said */
+    unsigned silences;   /* batches with nothing but that */
+    unsigned hasty;      /* ... that came sooner than 0.9 s after what was said before */
+    unsigned overtaken;  /* digests from before what an earlier batch called complete */
     struct dp_capture_counts counts;
     unsigned refuse; /* as many batches are answered with "pause" */
     unsigned pauses;

@@ -155,6 +155,65 @@ static void test_batches_are_sealed_by_age_and_number(void **state)
     free(w);
 }
 
+static void test_completeness_rides_along(void **state)
+{
+    (void)state;
+    const int64_t second = 1000000000;
+    struct world *w = malloc(sizeof *w);
+    world_open(w, DP_SEAL_QUEUE);
+    dp_sealer_complete(w->sealer, 2 * second); /* nothing else: a batch of its own */
+    assert_int_equal(dp_sealer_tick(w->sealer, 1, false), DP_OK);
+    read_all(w);
+    assert_true(w->batches == 1 && w->batch.complete_ns == 2 * second);
+    dp_sealer_complete(w->sealer, 2 * second + second / 2); /* too soon for another one */
+    dp_sealer_complete(w->sealer, second);                  /* never back */
+    assert_int_equal(dp_sealer_tick(w->sealer, 2, false), DP_OK);
+    assert_int_equal(dp_outbox_held(w->outbox), 0);
+    put_frames(w, 0, 1); /* stamped long before: the time is news beside it */
+    assert_int_equal(dp_sealer_tick(w->sealer, 3, true), DP_OK);
+    read_all(w);
+    assert_true(w->batch.digest_count == 1 && w->batch.complete_ns == 2 * second + second / 2);
+    put_frames(w, 1, 2); /* nothing new */
+    assert_int_equal(dp_sealer_tick(w->sealer, 4, true), DP_OK);
+    read_all(w);
+    assert_true(w->batch.digest_count == 1 && w->batch.complete_ns == 0);
+    uint8_t frame[142];
+    size_t len = make_frame(3, frame);
+    assert_int_equal(dp_sealer_frame(w->sealer, 9 * second, frame, len, len), DP_OK);
+    dp_sealer_complete(w->sealer, 8 * second); /* the digest itself says more */
+    assert_int_equal(dp_sealer_tick(w->sealer, 5, true), DP_OK);
+    read_all(w);
+    assert_true(w->batch.digest_count == 1 && w->batch.complete_ns == 0);
+    assert_int_equal(w->batches, 4);
+    world_close(w);
+    free(w);
+}
+
+/* While nobody reads, a time that was told stays in front of the door: behind the gap that it is true with. */
+static void test_completeness_waits_for_its_gap(void **state)
+{
+    (void)state;
+    const int64_t second = 1000000000;
+    struct world *w = malloc(sizeof *w);
+    world_open(w, 50000);
+    put_frames(w, 0, 200000); /* nobody reads: the last ones are a gap */
+    for (int64_t i = 1; i <= 20; i++) {
+        dp_sealer_complete(w->sealer, i * second);
+        assert_int_equal(dp_sealer_tick(w->sealer, (uint64_t)i * 1000, false), DP_OK);
+    }
+    read_all(w);
+    uint64_t before = w->batches;
+    assert_int_equal(w->gaps, 0);
+    assert_true(w->batch.complete_ns == 0);
+    assert_int_equal(dp_sealer_tick(w->sealer, 50000, true), DP_OK);
+    read_all(w);
+    assert_int_equal(w->batches, before + 1);
+    assert_true(w->batch.gap_count >= 1 && w->batch.complete_ns == 20 * second);
+    assert_int_equal(w->digests + w->gap_packets, 200000);
+    world_close(w);
+    free(w);
+}
+
 static void test_reader_gone_is_told(void **state)
 {
     (void)state;
@@ -174,6 +233,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unread_batches_become_a_gap),
         cmocka_unit_test(test_batches_are_sealed_by_age_and_number),
+        cmocka_unit_test(test_completeness_rides_along),
+        cmocka_unit_test(test_completeness_waits_for_its_gap),
         cmocka_unit_test(test_reader_gone_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

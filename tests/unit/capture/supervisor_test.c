@@ -112,6 +112,55 @@ static void test_duration_and_packet_bound(void **state)
     assert_string_equal(seen.reason, "packets");
     assert_int_equal(seen.digests, 5000);
     assert_int_equal(seen.counts.packets, 5000);
+    /* What the kernel held behind the last one was not captured: the capture ended with that. */
+    assert_true(seen.counts.ended_ns == seen.last_ns);
+    seen_free(&seen);
+}
+
+static void test_silence_is_told(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    for (int i = 0; i < 150 && seen.silences < 3; i++)
+        turn(&seen, 100);
+    assert_true(seen.silences >= 3);
+    assert_int_equal(seen.batches, seen.silences);
+    assert_true(seen.complete_ns > seen.counts.started_ns);
+    dp_capture_stop(seen.process, "stopped");
+    wait_for(&seen, &seen.ended);
+    assert_true(seen.complete_ns == seen.counts.ended_ns);
+    assert_int_equal(seen.digests, 0);
+    seen_free(&seen);
+}
+
+/* A packet that the kernel still holds in an open block as the capture looks at its clock, once a second. A
+ * START that means nothing any more makes it look soon after the packet. */
+static void test_silence_overtakes_no_packet(void **state)
+{
+    (void)state;
+    struct seen seen;
+    seen_new(&seen);
+    struct dp_capture_spec spec = spec_for("lo", FILTER);
+    start(&seen, &spec);
+    for (uint64_t sent = 0; sent < 8; sent++) {
+        uint64_t calls = seen.counts_calls;
+        for (int i = 0; i < 3000 && seen.counts_calls == calls; i++)
+            turn(&seen, 5);
+        turn(&seen, 985);
+        send_udp(1, 10);
+        for (int i = 0; i < 20; i++) {
+            assert_int_equal(dp_capture_start(seen.process), DP_OK);
+            turn(&seen, 2);
+        }
+    }
+    turn(&seen, 300);
+    dp_capture_stop(seen.process, "stopped");
+    wait_for(&seen, &seen.ended);
+    assert_int_equal(seen.digests, 8);
+    assert_int_equal(seen.overtaken, 0);
     seen_free(&seen);
 }
 
@@ -412,6 +461,8 @@ int main(void)
         cmocka_unit_test(test_packets_after_the_stop_do_not_count),
         cmocka_unit_test(test_packets_before_the_start_do_not_count),
         cmocka_unit_test(test_duration_and_packet_bound),
+        cmocka_unit_test(test_silence_is_told),
+        cmocka_unit_test(test_silence_overtakes_no_packet),
         cmocka_unit_test(test_what_cannot_be_opened_says_why),
         cmocka_unit_test(test_vanishing_interface),
         cmocka_unit_test(test_interface_down_and_up_again),

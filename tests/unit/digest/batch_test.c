@@ -94,7 +94,22 @@ static void random_note(uint64_t *state, struct dp_note *note)
     *note = (struct dp_note){.ts_ns = (int64_t)any_number(state),
                              .flow = (uint32_t)any_number(state),
                              .dir = (uint8_t)(next_random(state) & 1),
-                             .code = (uint16_t)(400 + next_random(state) % 200)};
+                             .kind = (uint8_t)(next_random(state) % DP_NOTE_KINDS)};
+    if (note->kind != DP_NOTE_REPLY) {
+        note->seq = (uint32_t)any_number(state);
+        if (note->kind == DP_NOTE_PROXIED) {
+            uint8_t family = next_random(state) & 1 ? 4 : 6;
+            random_addr(state, family, &note->from);
+            random_addr(state, family, &note->to);
+            note->from_port = (uint16_t)any_number(state);
+            note->to_port = (uint16_t)any_number(state);
+            note->len = (uint32_t)(next_random(state) % (DP_NOTE_PROXIED_MOST + 1));
+        } else {
+            note->value = any_number(state);
+        }
+        return;
+    }
+    note->code = (uint16_t)(400 + next_random(state) % 200);
     size_t len = next_random(state) % DP_NOTE_TEXT;
     for (size_t i = 0; i < len; i++)
         note->text[i] = (char)(' ' + next_random(state) % 95);
@@ -108,6 +123,7 @@ static void random_batch(uint64_t *state, struct dp_batch *batch, size_t most)
     batch->note_count = batch->note_room = next_random(state) % (most / 4 + 1);
     batch->gap_count = batch->gap_room = next_random(state) % (most + 1);
     batch->other_packets = any_number(state);
+    batch->complete_ns = (int64_t)(any_number(state) & DP_BATCH_MAX_TIME);
     batch->digests = calloc(batch->digest_room + 1, sizeof *batch->digests);
     batch->flows = calloc(batch->flow_room + 1, sizeof *batch->flows);
     batch->notes = calloc(batch->note_room + 1, sizeof *batch->notes);
@@ -131,6 +147,7 @@ static void assert_same(const struct dp_batch *a, const struct dp_batch *b)
     assert_int_equal(a->note_count, b->note_count);
     assert_int_equal(a->gap_count, b->gap_count);
     assert_true(a->other_packets == b->other_packets);
+    assert_true(a->complete_ns == b->complete_ns);
     _Static_assert(sizeof(struct dp_digest) == 88, "no padding: compared as bytes");
     for (size_t i = 0; i < a->digest_count; i++)
         assert_memory_equal(&a->digests[i], &b->digests[i], sizeof a->digests[i]);
@@ -146,6 +163,14 @@ static void assert_same(const struct dp_batch *a, const struct dp_batch *b)
         assert_true(a->notes[i].ts_ns == b->notes[i].ts_ns);
         assert_int_equal(a->notes[i].flow, b->notes[i].flow);
         assert_int_equal(a->notes[i].dir, b->notes[i].dir);
+        assert_int_equal(a->notes[i].kind, b->notes[i].kind);
+        assert_int_equal(a->notes[i].seq, b->notes[i].seq);
+        assert_int_equal(a->notes[i].len, b->notes[i].len);
+        assert_true(a->notes[i].value == b->notes[i].value);
+        assert_true(dp_addr_equal(&a->notes[i].from, &b->notes[i].from));
+        assert_true(dp_addr_equal(&a->notes[i].to, &b->notes[i].to));
+        assert_int_equal(a->notes[i].from_port, b->notes[i].from_port);
+        assert_int_equal(a->notes[i].to_port, b->notes[i].to_port);
         assert_int_equal(a->notes[i].code, b->notes[i].code);
         assert_string_equal(a->notes[i].text, b->notes[i].text);
     }
@@ -189,7 +214,25 @@ static void test_the_empty_batch_comes_back(void **state)
     size_t len;
     round_trip(&batch, &back, &len);
     assert_true(len < 64);
+    batch.complete_ns = 1700000000000000000; /* all that a point without packets says */
+    round_trip(&batch, &back, &len);
+    assert_true(len < 64);
+    dp_batch_clear(&back);
+    assert_true(back.complete_ns == 0);
     dp_batch_free(&back);
+}
+
+static void test_a_time_out_of_range_is_not_encoded(void **state)
+{
+    (void)state;
+    const int64_t wrong[] = {-1, INT64_MIN, DP_BATCH_MAX_TIME + 1, INT64_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct dp_batch batch = {.complete_ns = wrong[i]};
+        uint8_t *bytes = NULL;
+        size_t len = 0;
+        assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+        assert_null(bytes);
+    }
 }
 
 /* Bulk as a vantage point in the middle sees it: some connections at once, both directions, an
@@ -338,6 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_batches_come_back),
         cmocka_unit_test(test_the_empty_batch_comes_back),
+        cmocka_unit_test(test_a_time_out_of_range_is_not_encoded),
         cmocka_unit_test(test_bulk_takes_at_most_24_bytes_a_packet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

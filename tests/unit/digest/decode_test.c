@@ -17,6 +17,7 @@ enum { COLUMNS = 26 };
 /* A batch in the clear: the columns before they are compressed. */
 struct plain {
     uint8_t counts[4];
+    const char *complete; /* a number; NULL: 0 */
     uint8_t column[COLUMNS][64];
     uint8_t len[COLUMNS];
     const char *tail; /* behind the columns */
@@ -71,12 +72,17 @@ static size_t pack(const struct plain *plain, uint8_t *bytes, size_t room)
         memcpy(raw + len, plain->tail, strlen(plain->tail));
         len += strlen(plain->tail);
     }
-    memcpy(bytes, "dpb\x01", 4);
+    size_t head = 10;
+    memcpy(bytes, "dpb\x02", 4);
     memcpy(bytes + 4, plain->counts, 4);
-    bytes[8] = 0;
-    size_t packed = ZSTD_compress(bytes + 9, room - 9, raw, len, 1);
+    bytes[8] = bytes[9] = 0;
+    if (plain->complete) {
+        memcpy(bytes + 9, plain->complete, strlen(plain->complete));
+        head = 9 + strlen(plain->complete);
+    }
+    size_t packed = ZSTD_compress(bytes + head, room - head, raw, len, 1);
     assert_false(ZSTD_isError(packed));
-    return 9 + packed;
+    return head + packed;
 }
 
 /* The decoder's answer, from memory that ends with the batch. */
@@ -129,7 +135,7 @@ static struct plain sound(void)
     add(&plain, SACK_COUNT, "\x01", 1);
     add(&plain, SACK, "\x02\x04", 2);
     add(&plain, FLOW_DEF, "\x00\x06\x04\xc0\x00\x02\x01\xc6\x33\x64\x09\x9c\x40\x00\x19", 15);
-    add(&plain, NOTE, "\x02\x00\x01\xa5\x03\x02no", 8);
+    add(&plain, NOTE, "\x02\x00\x01\x00\xa5\x03\x02no", 9);
     add(&plain, GAP, "\x02\x02\x05", 3);
     return plain;
 }
@@ -158,7 +164,33 @@ static void test_by_hand(void **state)
     assert_int_equal(batch.notes[0].code, 421);
     assert_string_equal(batch.notes[0].text, "no");
     assert_true(batch.gaps[0].from_ns == 1 && batch.gaps[0].to_ns == 2 && batch.gaps[0].packets == 5);
+    assert_true(batch.complete_ns == 0);
+    plain.complete = "\x85\x01"; /* 5 + 1 * 128 */
+    assert_int_equal(decode(bytes, pack(&plain, bytes, sizeof bytes), &batch, &diag), DP_OK);
+    assert_true(batch.complete_ns == 133);
     dp_batch_free(&batch);
+}
+
+static void test_complete_until(void **state)
+{
+    (void)state;
+    uint8_t bytes[8192];
+    struct plain plain = sound();
+    struct dp_batch batch = {0};
+    struct dp_diag diag;
+    plain.complete = "\xff\xff\xff\xff\xff\xff\xff\xff\x3f"; /* the last moment there is */
+    assert_int_equal(decode(bytes, pack(&plain, bytes, sizeof bytes), &batch, &diag), DP_OK);
+    assert_true(batch.complete_ns == DP_BATCH_MAX_TIME);
+    dp_batch_free(&batch);
+    static const char *const wrong[] = {
+        "\x80\x80\x80\x80\x80\x80\x80\x80\x40",     /* one more */
+        "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* a moment before 1970, as 64 bits take it */
+        "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        plain.complete = wrong[i];
+        assert_refused(&plain, "complete");
+    }
 }
 
 static void test_bad_values(void **state)
@@ -181,11 +213,13 @@ static void test_bad_values(void **state)
         {FLOW_DEF, 2, 5, "\"flow definition\""},
         {FLOW_DEF, 2, 6, "\"flow definition\""},
         {NOTE, 2, 2, "\"note\""},    /* a direction that doesn't exist */
-        {NOTE, 4, 0x02, "\"note\""}, /* code 293 */
-        {NOTE, 4, 0x06, "\"note\""}, /* code 805 */
-        {NOTE, 5, 3, "\"note\""},    /* longer than what is there */
-        {NOTE, 6, 7, "\"note\""},    /* a control character */
-        {NOTE, 6, 0, "\"note\""},    /* a text that ends early */
+        {NOTE, 3, 5, "\"note\""},    /* a kind that doesn't exist */
+        {NOTE, 3, 4, "\"note\""},    /* a proxied connection of no address family */
+        {NOTE, 5, 0x02, "\"note\""}, /* code 293 */
+        {NOTE, 5, 0x06, "\"note\""}, /* code 805 */
+        {NOTE, 6, 3, "\"note\""},    /* longer than what is there */
+        {NOTE, 7, 7, "\"note\""},    /* a control character */
+        {NOTE, 7, 0, "\"note\""},    /* a text that ends early */
         {GAP, 2, 0x80, "\"gap\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -289,14 +323,14 @@ static void test_header(void **state)
     /* A frame that zstd would skip without a word. */
     memcpy(bytes + len, "\x50\x2a\x4d\x18\x01\0\0\0x", 9);
     assert_int_equal(decode(bytes, len + 9, &batch, &diag), DP_ERR_FORMAT);
-    bytes[3] = 2;
+    bytes[3] = 1;
     assert_int_equal(decode(bytes, len, &batch, &diag), DP_ERR_FORMAT);
-    assert_non_null(strstr(diag.text, "version 2"));
+    assert_non_null(strstr(diag.text, "version 1"));
     bytes[0] = 'x';
     assert_int_equal(decode(bytes, len, &batch, &diag), DP_ERR_FORMAT);
     assert_non_null(strstr(diag.text, "not a digest batch"));
     /* 4,097 digests */
-    const uint8_t many[] = {'d', 'p', 'b', 1, 0x81, 0x20, 0, 0, 0, 0};
+    const uint8_t many[] = {'d', 'p', 'b', 2, 0x81, 0x20, 0, 0, 0, 0, 0};
     assert_int_equal(decode(many, sizeof many, &batch, &diag), DP_ERR_FORMAT);
     assert_non_null(strstr(diag.text, "4096"));
     dp_batch_free(&batch);
@@ -312,10 +346,10 @@ static void test_bomb(void **state)
     struct dp_batch batch = {0};
     struct dp_diag diag;
     assert_true(zeros && bytes);
-    memcpy(bytes, "dpb\x01", 4);
-    size_t packed = ZSTD_compress(bytes + 9, 1024 * 1024 - 9, zeros, SIZE, 1);
+    memcpy(bytes, "dpb\x02", 4);
+    size_t packed = ZSTD_compress(bytes + 10, 1024 * 1024 - 10, zeros, SIZE, 1);
     assert_false(ZSTD_isError(packed));
-    assert_int_equal(decode(bytes, 9 + packed, &batch, &diag), DP_ERR_FORMAT);
+    assert_int_equal(decode(bytes, 10 + packed, &batch, &diag), DP_ERR_FORMAT);
     assert_non_null(strstr(diag.text, "size"));
     free(zeros);
     free(bytes);
@@ -369,6 +403,13 @@ static void test_encoder_refuses(void **state)
     struct dp_note note = {.code = 250};
     batch = (struct dp_batch){.notes = &note, .note_count = 1};
     assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+    note = (struct dp_note){.kind = DP_NOTE_KINDS};
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+    note = (struct dp_note){.kind = DP_NOTE_PROXIED, .from = {.family = 4}, .to = {.family = 6}};
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
+    note.to.family = 4;
+    note.len = DP_NOTE_PROXIED_MOST + 1;
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
     batch = (struct dp_batch){.digest_count = DP_BATCH_MAX_RECORDS + 1};
     assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_ERR_RANGE);
     assert_null(bytes);
@@ -379,6 +420,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_complete_until),
         cmocka_unit_test(test_bad_values),
         cmocka_unit_test(test_bad_hash_length),
         cmocka_unit_test(test_unknown_address_family),

@@ -125,6 +125,33 @@ static void test_replies(void **state)
     assert_int_equal(d->batch.note_count, 0);
 }
 
+/* Behind a relay the same message is known by these; only their hashes are in the batch. */
+static void test_what_identifies_a_message(void **state)
+{
+    struct dialogue *d = *state;
+    client(d, "PROXY TCP4 192.0.2.7 198.51.100.9 40000 25\r\n");
+    client(d, "DATA\r\n");
+    server(d, "354 go\r\n");
+    uint32_t seq = d->client_seq;
+    client(d, "Received: by a with ESMTP id QUEUE1; now\r\nMessage-ID: <a@example.net>\r\n\r\nhi\r\n.\r\n");
+    server(d, "250 2.0.0 Ok: queued as QUEUE1\r\n");
+    server(d, "250 2.0.0 Ok: queued as QUEUE2\r\n"); /* no message before it */
+    assert_int_equal(d->batch.note_count, 4);
+    const struct dp_note *n = d->batch.notes;
+    assert_int_equal(n[0].kind, DP_NOTE_PROXIED);
+    assert_int_equal(n[0].from_port, 40000);
+    assert_int_equal(n[0].len, 44);
+    assert_int_equal(n[1].kind, DP_NOTE_RECEIVED_ID);
+    assert_int_equal(n[1].seq, seq);
+    assert_int_equal(n[2].kind, DP_NOTE_MESSAGE_ID);
+    assert_int_equal(n[2].seq, seq + 42);
+    assert_int_equal(n[3].kind, DP_NOTE_QUEUE_ID);
+    assert_int_equal(n[3].dir, 1);
+    assert_true(n[3].value == n[1].value && n[3].value != n[2].value);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(n[i].text, "");
+}
+
 static void test_content_is_not_read(void **state)
 {
     struct dialogue *d = *state;
@@ -253,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_verb, begin, end),
         cmocka_unit_test_setup_teardown(test_each_port, begin, end),
         cmocka_unit_test_setup_teardown(test_replies, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_identifies_a_message, begin, end),
         cmocka_unit_test_setup_teardown(test_content_is_not_read, begin, end),
         cmocka_unit_test_setup_teardown(test_end_of_data, begin, end),
         cmocka_unit_test_setup_teardown(test_pipelined_replies, begin, end),
