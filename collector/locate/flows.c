@@ -126,14 +126,8 @@ static int half_new(struct half *half, size_t vantages)
 
 static void half_free(struct half *half, size_t vantages)
 {
-    for (size_t i = 0; i < vantages; i++) {
-        if (half->data)
-            free(half->data[i].items);
-        if (half->control)
-            free(half->control[i].items);
-        if (half->acks)
-            free(half->acks[i].marks);
-    }
+    for (size_t i = 0; half->acks && i < vantages; i++)
+        free(half->acks[i].table); /* what the lanes hold is the pool's */
     free(half->data);
     free(half->control);
     free(half->course);

@@ -52,14 +52,15 @@ static uint64_t moved(uint64_t position, uint32_t by)
 
 static void move_data(struct lane *lane, uint32_t by)
 {
-    for (size_t i = 0; i < lane->count; i++)
-        lane->items[i].start = moved(lane->items[i].start, by);
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(lane, 0); (o = lane_next(&cursor)) != NULL;)
+        o->start = moved(o->start, by);
 }
 
 static void move_seq(struct lane *control, uint32_t by)
 {
-    for (size_t i = 0; i < control->count; i++) {
-        struct observation *o = &control->items[i];
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(control, 0); (o = lane_next(&cursor)) != NULL;) {
         o->start ^= seq_part(o->hash) ^ seq_part(o->hash + by);
         o->hash += by;
     }
@@ -67,8 +68,9 @@ static void move_seq(struct lane *control, uint32_t by)
 
 static void move_ack(struct lane *control, uint32_t by)
 {
-    for (size_t i = 0; i < control->count; i++)
-        control->items[i].start += (uint64_t)(int64_t)(int32_t)by << KEY_BITS;
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(control, 0); (o = lane_next(&cursor)) != NULL;)
+        o->start += (uint64_t)(int64_t)(int32_t)by << KEY_BITS;
 }
 
 void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by)
@@ -82,25 +84,27 @@ void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by)
     move_data(&h->data[vantage], by);
     move_seq(&h->control[vantage], by);
     move_ack(&flow->half[1 - half].control[vantage], by);
-    for (size_t i = 0; i < h->acks[vantage].count; i++)
-        h->acks[vantage].marks[i].position = moved(h->acks[vantage].marks[i].position, by);
-    h->acks[vantage].sacked_above = moved(h->acks[vantage].sacked_above, by);
+    struct ack_lane *acks = &h->acks[vantage];
+    for (size_t i = 0; i < acks->count; i++)
+        ack_at(acks, i)->position = moved(ack_at(acks, i)->position, by);
+    acks->highest = moved(acks->highest, by);
+    acks->sacked_above = moved(acks->sacked_above, by);
 }
 
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by)
 {
     struct half *h = &flow->half[half];
     flow->views[vantage].ts_shift[half] += by;
-    for (size_t i = 0; i < h->data[vantage].count; i++)
-        h->data[vantage].items[i].tsval += by;
-    for (size_t i = 0; i < h->control[vantage].count; i++) {
-        struct observation *o = &h->control[vantage].items[i];
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(&h->data[vantage], 0); (o = lane_next(&cursor)) != NULL;)
+        o->tsval += by;
+    for (struct lane_cursor cursor = lane_from(&h->control[vantage], 0); (o = lane_next(&cursor)) != NULL;) {
         if (o->marks & MARK_HAS_TS)
             o->start ^= ts_part(o->tsval) ^ ts_part(o->tsval + by);
         o->tsval += by;
     }
     for (size_t i = 0; i < h->acks[vantage].count; i++)
-        h->acks[vantage].marks[i].tsecr += by;
+        ack_at(&h->acks[vantage], i)->tsecr += by;
 }
 
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half)
@@ -108,16 +112,16 @@ void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half)
     struct half *h = &flow->half[half];
     h->ts_ignored = true;
     for (size_t v = 0; v < l->vantage_count; v++) {
-        for (size_t i = 0; i < h->data[v].count; i++)
-            h->data[v].items[i].marks &= (uint16_t)~MARK_HAS_TS;
-        for (size_t i = 0; i < h->control[v].count; i++) {
-            struct observation *o = &h->control[v].items[i];
+        struct observation *o;
+        for (struct lane_cursor cursor = lane_from(&h->data[v], 0); (o = lane_next(&cursor)) != NULL;)
+            o->marks &= (uint16_t)~MARK_HAS_TS;
+        for (struct lane_cursor cursor = lane_from(&h->control[v], 0); (o = lane_next(&cursor)) != NULL;) {
             if (o->marks & MARK_HAS_TS)
                 o->start ^= ts_part(o->tsval);
             o->marks &= (uint16_t)~MARK_HAS_TS;
         }
         for (size_t i = 0; i < h->acks[v].count; i++)
-            h->acks[v].marks[i].has_tsecr = false;
+            ack_at(&h->acks[v], i)->has_tsecr = false;
     }
 }
 
@@ -126,10 +130,11 @@ void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half)
     struct half *h = &flow->half[half];
     h->id_ignored = true;
     for (size_t v = 0; v < l->vantage_count; v++) {
-        for (size_t i = 0; i < h->data[v].count; i++)
-            h->data[v].items[i].marks &= (uint16_t)~MARK_HAS_IP_ID;
-        for (size_t i = 0; i < h->control[v].count; i++)
-            h->control[v].items[i].marks &= (uint16_t)~MARK_HAS_IP_ID;
+        struct observation *o;
+        for (struct lane_cursor cursor = lane_from(&h->data[v], 0); (o = lane_next(&cursor)) != NULL;)
+            o->marks &= (uint16_t)~MARK_HAS_IP_ID;
+        for (struct lane_cursor cursor = lane_from(&h->control[v], 0); (o = lane_next(&cursor)) != NULL;)
+            o->marks &= (uint16_t)~MARK_HAS_IP_ID;
     }
 }
 
@@ -273,6 +278,7 @@ void flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const 
         into->legs = (uint8_t)(leg + 1);
     join_smtp(into, from);
     join_notes(into, from, by);
+    custody_inherit(l, into, from);
     from->joined_into = into;
     from->joined_shift[0] = by[0];
     from->joined_shift[1] = by[1];
