@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/packet/packet.h"
+
 #define MAX_LINK_TYPES 16
 #define SNAPLEN 262144
 #define LINKTYPE_RAW 101 /* in files; libpcap calls it DLT_RAW inside */
 #define LINKTYPE_RAW_OPENBSD 14
-#define NFLOG_PAYLOAD 9 /* NFULA_PAYLOAD */
+#define ETHERNET_HEADER 14
 
 struct program {
     int link_type;
@@ -17,12 +19,16 @@ struct program {
 
 struct dp_filter {
     char *expression; /* NULL: everything passes */
+    enum dp_filter_level level;
     struct program programs[MAX_LINK_TYPES];
+    struct bpf_program inner; /* for an IP packet by itself */
+    bool inner_tried, has_inner;
+    struct dp_filter_counts counts;
     size_t count;
     size_t last; /* used last: files have one link type as a rule */
 };
 
-int dp_filter_new(const char *expression, struct dp_filter **ret_filter)
+int dp_filter_new(const char *expression, enum dp_filter_level level, struct dp_filter **ret_filter)
 {
     struct dp_filter *filter = calloc(1, sizeof *filter);
     if (!filter)
@@ -34,6 +40,7 @@ int dp_filter_new(const char *expression, struct dp_filter **ret_filter)
             return DP_ERR_NOMEM;
         }
     }
+    filter->level = level;
     *ret_filter = filter;
     return DP_OK;
 }
@@ -44,6 +51,8 @@ void dp_filter_free(struct dp_filter *filter)
         return;
     for (size_t i = 0; i < filter->count; i++)
         pcap_freecode(&filter->programs[i].bpf);
+    if (filter->has_inner)
+        pcap_freecode(&filter->inner);
     free(filter->expression);
     free(filter);
 }
@@ -53,35 +62,6 @@ static int compiled_type(int link_type)
 {
     bool raw = link_type == LINKTYPE_RAW || link_type == LINKTYPE_RAW_OPENBSD || link_type == DLT_NFLOG;
     return raw ? DLT_RAW : link_type;
-}
-
-/* Moves to the IP packet inside an nflog frame: four bytes, then attributes in the byte order of the machine
- * that captured. False where there is none. */
-static bool nflog_payload(const uint8_t **frame, size_t *captured, size_t *wire_len)
-{
-    size_t at = 4;
-    while (at + 4 <= *captured) {
-        uint16_t len;
-        uint16_t type;
-        memcpy(&len, *frame + at, sizeof len);
-        memcpy(&type, *frame + at + 2, sizeof type);
-        if ((type & 0x7f) == 0) {
-            /* Types are small numbers, so that this shows the order. */
-            len = __builtin_bswap16(len);
-            type = __builtin_bswap16(type);
-        }
-        if (len < 4)
-            return false;
-        if ((type & 0x7fff) == NFLOG_PAYLOAD) {
-            *frame += at + 4;
-            *captured -= at + 4;
-            *wire_len = len - 4U;
-            *captured = *captured < *wire_len ? *captured : *wire_len;
-            return true;
-        }
-        at += (len + 3U) & ~3U;
-    }
-    return false;
 }
 
 static int compile(struct dp_filter *filter, int link_type, struct dp_diag *diag)
@@ -123,6 +103,51 @@ static int choose(struct dp_filter *filter, int link_type, struct dp_diag *diag)
     return compile(filter, link_type, diag);
 }
 
+/* An expression that names what only a frame has (vlan, ether host, mpls) has no program for the packet by itself. */
+static bool compile_inner(struct dp_filter *filter)
+{
+    if (filter->inner_tried)
+        return filter->has_inner;
+    filter->inner_tried = true;
+    pcap_t *pcap = pcap_open_dead(DLT_RAW, SNAPLEN);
+    filter->has_inner =
+        pcap && pcap_compile(pcap, &filter->inner, filter->expression, 1, PCAP_NETMASK_UNKNOWN) == 0;
+    if (pcap)
+        pcap_close(pcap);
+    return filter->has_inner;
+}
+
+static bool run(const struct bpf_program *program, const uint8_t *bytes, size_t captured, size_t wire_len)
+{
+    return bpf_filter(program->bf_insns, bytes, (u_int)wire_len, (u_int)captured) != 0;
+}
+
+/* `len` and what is made of it (greater, less) count as if the packet were in an Ethernet frame, as most are. */
+static bool inner_matches(const struct dp_filter *filter, const struct dp_packet *packet, const uint8_t *frame,
+                          size_t captured)
+{
+    size_t there = captured - (size_t)(packet->ip - frame);
+    return run(&filter->inner, packet->ip, there < packet->ip_len ? there : packet->ip_len,
+               packet->ip_len + (size_t)ETHERNET_HEADER);
+}
+
+/* By the innermost packet, where that is not the frame's own. */
+static bool look_inside(struct dp_filter *filter, int link_type, const uint8_t *frame, size_t captured,
+                        size_t wire_len, bool outside)
+{
+    struct dp_packet packet;
+    int code = dp_packet_decode(link_type, frame, captured, wire_len, &packet);
+    if (code == DP_ERR_TRUNCATED && !outside)
+        filter->counts.cut++;
+    bool carried = link_type == DLT_NFLOG || (code == DP_OK && (packet.encapsulations || packet.vlan_depth));
+    if (code != DP_OK || !carried || !compile_inner(filter))
+        return outside;
+    bool inside = inner_matches(filter, &packet, frame, captured);
+    if (outside && !inside)
+        filter->counts.only_outside++;
+    return inside || (outside && filter->level == DP_FILTER_EITHER);
+}
+
 int dp_filter_match(struct dp_filter *filter, int link_type, const uint8_t *frame, size_t captured,
                     size_t wire_len, bool *ret_match, struct dp_diag *diag)
 {
@@ -135,13 +160,19 @@ int dp_filter_match(struct dp_filter *filter, int link_type, const uint8_t *fram
         if (code != DP_OK)
             return code;
     }
-    if (link_type == DLT_NFLOG && !nflog_payload(&frame, &captured, &wire_len)) {
-        *ret_match = false;
-        return DP_OK;
-    }
-    const struct bpf_program *bpf = &filter->programs[filter->last].bpf;
-    *ret_match = bpf_filter(bpf->bf_insns, frame, (u_int)wire_len, (u_int)captured) != 0;
+    /* Of nflog the program sees nothing; there the packet inside is all there is. */
+    bool match = link_type != DLT_NFLOG &&
+                 run(&filter->programs[filter->last].bpf, frame, captured, wire_len);
+    bool plain = filter->level == DP_FILTER_OUTERMOST && link_type != DLT_NFLOG;
+    if (!plain && !dp_packet_is_plain_tcp(link_type, frame, captured))
+        match = look_inside(filter, link_type, frame, captured, wire_len, match);
+    *ret_match = match;
     return DP_OK;
+}
+
+struct dp_filter_counts dp_filter_counts(const struct dp_filter *filter)
+{
+    return filter->counts;
 }
 
 const char *dp_filter_link_type_name(int link_type)
