@@ -103,7 +103,8 @@ static int choose(struct dp_filter *filter, int link_type, struct dp_diag *diag)
     return compile(filter, link_type, diag);
 }
 
-/* An expression that names what only a frame has (vlan, ether host, mpls) has no program for the packet by itself. */
+/* An expression that names what only a frame has (vlan, ether host, mpls) has no program for the packet by
+ * itself. */
 static bool compile_inner(struct dp_filter *filter)
 {
     if (filter->inner_tried)
@@ -122,9 +123,10 @@ static bool run(const struct bpf_program *program, const uint8_t *bytes, size_t 
     return bpf_filter(program->bf_insns, bytes, (u_int)wire_len, (u_int)captured) != 0;
 }
 
-/* `len` and what is made of it (greater, less) count as if the packet were in an Ethernet frame, as most are. */
-static bool inner_matches(const struct dp_filter *filter, const struct dp_packet *packet, const uint8_t *frame,
-                          size_t captured)
+/* `len` and what is made of it (greater, less) count as if the packet were in an Ethernet frame, as most are.
+ */
+static bool inner_matches(const struct dp_filter *filter, const struct dp_packet *packet,
+                          const uint8_t *frame, size_t captured)
 {
     size_t there = captured - (size_t)(packet->ip - frame);
     return run(&filter->inner, packet->ip, there < packet->ip_len ? there : packet->ip_len,
@@ -161,8 +163,8 @@ int dp_filter_match(struct dp_filter *filter, int link_type, const uint8_t *fram
             return code;
     }
     /* Of nflog the program sees nothing; there the packet inside is all there is. */
-    bool match = link_type != DLT_NFLOG &&
-                 run(&filter->programs[filter->last].bpf, frame, captured, wire_len);
+    bool match =
+        link_type != DLT_NFLOG && run(&filter->programs[filter->last].bpf, frame, captured, wire_len);
     bool plain = filter->level == DP_FILTER_OUTERMOST && link_type != DLT_NFLOG;
     if (!plain && !dp_packet_is_plain_tcp(link_type, frame, captured))
         match = look_inside(filter, link_type, frame, captured, wire_len, match);

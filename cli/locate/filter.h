@@ -1,6 +1,7 @@
-/* A pcap-filter expression, compiled for each link type that is met. pcap-filter looks at a frame's outermost headers; that
- * would be one packet at a vantage point where it travels as it is and another where a VLAN tag or a tunnel carries it. So
- * the question is put to the innermost packet, wherever it travels inside of something. */
+/* A pcap-filter expression, compiled for each link type that is met. pcap-filter looks at a frame's outermost
+ * headers; that would be one packet at a vantage point where it travels as it is and another where a VLAN tag
+ * or a tunnel carries it. So the question is put to the innermost packet, wherever it travels inside of
+ * something. */
 #ifndef DROPPOINT_CLI_LOCATE_FILTER_H
 #define DROPPOINT_CLI_LOCATE_FILTER_H
 
@@ -13,7 +14,8 @@
 struct dp_filter;
 
 enum dp_filter_level {
-    DP_FILTER_INNERMOST, /* the packet that is followed; as captured where only that has what the expression names (vlan) */
+    DP_FILTER_INNERMOST, /* the packet that is followed; as captured where only that has what the expression
+                            names (vlan) */
     DP_FILTER_OUTERMOST, /* as captured */
     DP_FILTER_EITHER,
 };

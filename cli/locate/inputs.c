@@ -286,17 +286,19 @@ static void finish_input(const struct dp_inputs *inputs, struct dp_locate *locat
         warn(input, text);
     }
     if (input->cut > 0) {
-        (void)snprintf(text, sizeof text,
-                       "%" PRIu64 " packets are cut off before the end of their headers, those inside of tunnels "
-                       "included, and cannot be compared. Capture more of each packet at %s (tcpdump -s 256).",
-                       input->cut, input->name);
+        (void)snprintf(
+            text, sizeof text,
+            "%" PRIu64 " packets are cut off before the end of their headers, those inside of tunnels "
+            "included, and cannot be compared. Capture more of each packet at %s (tcpdump -s 256).",
+            input->cut, input->name);
         warn(input, text);
     }
     if (inputs->filtered && stats->packets > 0 && input->digested == 0) {
-        (void)snprintf(text, sizeof text,
-                       "none of its %" PRIu64 " packets passes the filter, VLAN tags and tunnels looked through. "
-                       "Check the filter against what %s sees, for example addresses that are rewritten there.",
-                       stats->packets, input->name);
+        (void)snprintf(
+            text, sizeof text,
+            "none of its %" PRIu64 " packets passes the filter, VLAN tags and tunnels looked through. "
+            "Check the filter against what %s sees, for example addresses that are rewritten there.",
+            stats->packets, input->name);
         warn(input, text);
     }
     dp_locate_advance(locate, vantage, INT64_MAX);

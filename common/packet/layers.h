@@ -45,7 +45,8 @@ int dp_ip_decode(struct dp_cursor *cursor, struct dp_packet *packet) DP_MUST_CHE
 int dp_ipv4_decode(struct dp_cursor *cursor, struct dp_packet *packet) DP_MUST_CHECK;
 int dp_ipv6_decode(struct dp_cursor *cursor, struct dp_packet *packet) DP_MUST_CHECK;
 
-/* MPLS (RFC 3032): a stack of labels, then IP or an Ethernet pseudowire (RFC 4448), which no field tells apart. */
+/* MPLS (RFC 3032): a stack of labels, then IP or an Ethernet pseudowire (RFC 4448), which no field tells
+ * apart. */
 int dp_mpls_decode(struct dp_cursor *cursor, struct dp_packet *packet) DP_MUST_CHECK;
 
 /* PPPoE's session stage (RFC 2516), from its version on. */

@@ -1,12 +1,11 @@
-/* MPLS (RFC 3032). Nothing in a label stack says what follows it. Its first nibble tells IP from most of the rest (RFC
- * 4928); of an Ethernet pseudowire it is the control word's (RFC 4385), which is optional, or the destination address's
- * first, which may be anything. So what may be two things is looked at as both. */
+/* MPLS (RFC 3032). Nothing in a label stack says what follows it. Its first nibble tells IP from most of the
+ * rest (RFC 4928); of an Ethernet pseudowire it is the control word's (RFC 4385), which is optional, or the
+ * destination address's first, which may be anything. So what may be two things is looked at as both. */
 #include "common/packet/layers.h"
 #include "common/packet/looks.h"
 
 #define LABELS_MAX 16 /* more than routers can push; bounds the walk */
 #define BOTTOM 0x100U
-#define ENOUGH 19 /* control word, Ethernet header, the first byte behind it */
 
 static int pass_labels(struct dp_cursor *cursor)
 {
@@ -22,46 +21,43 @@ static int pass_labels(struct dp_cursor *cursor)
     return DP_ERR_FORMAT;
 }
 
-enum content { IP, ETHERNET, CONTROL_WORD, CHANNEL, NOTHING };
+enum content { IP, ETHERNET, CONTROL_WORD, CUT, NOTHING };
 
-/* What follows the labels. NOTHING: nothing that fits. */
+/* What follows the labels. Routers check an IPv4 header's checksum, so that one without it is no IP. */
 static enum content look(const struct dp_cursor *cursor)
 {
-    if (cursor->captured == 0)
-        return NOTHING;
-    unsigned nibble = cursor->at[0] >> 4;
     enum dp_looks ip = dp_looks_like_ip(cursor, 0);
     if (ip == DP_LOOKS_SURE)
         return IP;
+    if (cursor->captured == 0)
+        return ip == DP_LOOKS_CUT ? CUT : NOTHING;
+    unsigned nibble = cursor->at[0] >> 4;
+    enum dp_looks behind = DP_LOOKS_WRONG;
     if (nibble == 0 && dp_cursor_need(cursor, 4) == DP_OK) {
-        struct dp_cursor behind = *cursor;
-        dp_cursor_skip(&behind, 4);
-        if (dp_looks_like_ethernet(&behind) == DP_LOOKS_SURE)
+        struct dp_cursor in = *cursor;
+        dp_cursor_skip(&in, 4);
+        behind = dp_looks_like_ethernet(&in);
+        if (behind == DP_LOOKS_SURE)
             return CONTROL_WORD;
     }
     enum dp_looks ethernet = dp_looks_like_ethernet(cursor);
     if (ethernet == DP_LOOKS_SURE)
         return ETHERNET;
-    if (ip != DP_LOOKS_WRONG)
+    if (ip == DP_LOOKS_RIGHT && nibble == 6)
         return IP;
-    if (nibble == 1)
-        return CHANNEL;
-    return nibble == 0 || ethernet == DP_LOOKS_WRONG ? NOTHING : ETHERNET;
+    return ip == DP_LOOKS_CUT || behind == DP_LOOKS_CUT || ethernet == DP_LOOKS_CUT ? CUT : NOTHING;
 }
 
-/* Too little is captured to see what it is. */
-static bool cut_off(const struct dp_cursor *cursor)
-{
-    return dp_cursor_need(cursor, ENOUGH) == DP_ERR_TRUNCATED;
-}
-
-bool dp_looks_like_mpls(const struct dp_cursor *cursor)
+enum dp_looks dp_looks_like_mpls(const struct dp_cursor *cursor)
 {
     struct dp_cursor in = *cursor;
     int rc = pass_labels(&in);
     if (rc)
-        return rc == DP_ERR_TRUNCATED;
-    return look(&in) != NOTHING || cut_off(&in);
+        return rc == DP_ERR_TRUNCATED ? DP_LOOKS_CUT : DP_LOOKS_WRONG;
+    enum content content = look(&in);
+    if (content == CUT)
+        return DP_LOOKS_CUT;
+    return content == NOTHING ? DP_LOOKS_RIGHT : DP_LOOKS_SURE;
 }
 
 int dp_mpls_decode(struct dp_cursor *cursor, struct dp_packet *packet)
@@ -69,8 +65,6 @@ int dp_mpls_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     int rc = dp_go_inside(packet);
     if (rc == DP_OK)
         rc = pass_labels(cursor);
-    if (rc == DP_OK)
-        rc = dp_cursor_need(cursor, 1);
     if (rc)
         return rc;
     switch (look(cursor)) {
@@ -81,7 +75,9 @@ int dp_mpls_decode(struct dp_cursor *cursor, struct dp_packet *packet)
         return dp_ethernet_decode(cursor, packet);
     case ETHERNET:
         return dp_ethernet_decode(cursor, packet);
-    default:
-        return cut_off(cursor) ? DP_ERR_TRUNCATED : DP_ERR_UNSUPPORTED;
+    case CUT:
+        return DP_ERR_TRUNCATED;
+    default: /* an associated channel (RFC 5586), ARP in a pseudowire, other kinds of pseudowires */
+        return DP_ERR_UNSUPPORTED;
     }
 }

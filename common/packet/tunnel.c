@@ -1,7 +1,8 @@
-/* What carries packets in IP packets: IP in IP (RFC 2003, 4213, 2473), GRE (RFC 2784, 2890; NVGRE, RFC 7637; ERSPAN),
- * EtherIP (RFC 3378), AH (RFC 4302), Ethernet in SRv6 (RFC 8986), MPLS (RFC 4023, 7510), VXLAN (RFC 7348), Geneve (RFC 8926).
- * Each checks its own header and, by a look, the beginning of what it carries. Where that doesn't hold together, it is
- * not there: then these bytes are payload. From there on the inner packet is judged as if it had come bare. */
+/* What carries packets in IP packets: IP in IP (RFC 2003, 4213, 2473), GRE (RFC 2784, 2890; NVGRE, RFC 7637;
+ * ERSPAN), EtherIP (RFC 3378), AH (RFC 4302), Ethernet in SRv6 (RFC 8986), MPLS (RFC 4023, 7510), VXLAN (RFC
+ * 7348), Geneve (RFC 8926). Each checks its own header and, by a look, the beginning of what it carries.
+ * Where that doesn't hold together, it is not there: then these bytes are payload. From there on the inner
+ * packet is judged as if it had come bare. */
 #include "common/packet/layers.h"
 #include "common/packet/looks.h"
 
@@ -59,9 +60,12 @@ static int ethernet_inside(struct dp_cursor *in, const struct dp_cursor *cursor,
     return rc ? rc : dp_ethernet_decode(in, packet);
 }
 
-static int mpls_inside(struct dp_cursor *in, const struct dp_cursor *cursor, struct dp_packet *packet)
+/* `least`: what it must look like at least. */
+static int mpls_inside(enum dp_looks least, struct dp_cursor *in, const struct dp_cursor *cursor,
+                       struct dp_packet *packet)
 {
-    if (!dp_looks_like_mpls(in))
+    enum dp_looks looks = dp_looks_like_mpls(in);
+    if (looks != DP_LOOKS_CUT && looks < least)
         return dp_payload_decode(cursor, packet);
     return dp_mpls_decode(in, packet);
 }
@@ -79,7 +83,7 @@ static int inside(uint16_t type, struct dp_cursor *in, const struct dp_cursor *c
         return ethernet_inside(in, cursor, packet);
     case DP_TYPE_MPLS:
     case DP_TYPE_MPLS_UPSTREAM:
-        return mpls_inside(in, cursor, packet);
+        return mpls_inside(DP_LOOKS_RIGHT, in, cursor, packet);
     case DP_TYPE_PPP:
         return dp_ppp_decode(in, packet);
     default:
@@ -87,8 +91,8 @@ static int inside(uint16_t type, struct dp_cursor *in, const struct dp_cursor *c
     }
 }
 
-/* ERSPAN: frames that a switch mirrors. Type I has no header of its own and no GRE sequence number, the others have
- * both. The switch may have cut the frame. */
+/* ERSPAN: frames that a switch mirrors. Type I has no header of its own and no GRE sequence number, the
+ * others have both. The switch may have cut the frame. */
 static int erspan_decode(uint16_t type, bool sequence, struct dp_cursor *in, const struct dp_cursor *cursor,
                          struct dp_packet *packet)
 {
@@ -140,7 +144,8 @@ static int etherip_decode(const struct dp_cursor *cursor, struct dp_packet *pack
     return ethernet_inside(&in, cursor, packet);
 }
 
-/* The bits that RFC 7348 reserves are 0, except for those of the group policy extension that Linux and others know. */
+/* The bits that RFC 7348 reserves are 0, except for those of the group policy extension that Linux and others
+ * know. */
 static bool is_vxlan(const uint8_t *at)
 {
     bool group = (at[0] & 0x80) != 0;
@@ -207,7 +212,7 @@ int dp_ip_tunnel_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     case PROTO_AH:
         return ah_decode(cursor, packet);
     case PROTO_MPLS:
-        return mpls_inside(&in, cursor, packet);
+        return mpls_inside(DP_LOOKS_RIGHT, &in, cursor, packet);
     case PROTO_ETHERNET:
         return ethernet_inside(&in, cursor, packet);
     default:
@@ -225,7 +230,7 @@ int dp_udp_tunnel_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     case PORT_GENEVE:
         return geneve_decode(cursor, packet);
     case PORT_MPLS:
-        return mpls_inside(&in, cursor, packet);
+        return mpls_inside(DP_LOOKS_SURE, &in, cursor, packet);
     default:
         return dp_payload_decode(cursor, packet);
     }
