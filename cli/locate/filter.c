@@ -57,10 +57,17 @@ void dp_filter_free(struct dp_filter *filter)
     free(filter);
 }
 
-/* What libpcap compiles for. It has no filters for nflog: there the IP packet inside is looked at. */
+/* Link types for which libpcap compiles no filters, or takes everything for PPP. There the packet inside is
+ * all that is looked at. */
+static bool without_filters(int link_type)
+{
+    return link_type == DLT_NFLOG || link_type == DLT_PPP_WITH_DIR || link_type == DLT_PPP_SERIAL;
+}
+
+/* What libpcap compiles for. */
 static int compiled_type(int link_type)
 {
-    bool raw = link_type == LINKTYPE_RAW || link_type == LINKTYPE_RAW_OPENBSD || link_type == DLT_NFLOG;
+    bool raw = link_type == LINKTYPE_RAW || link_type == LINKTYPE_RAW_OPENBSD || without_filters(link_type);
     return raw ? DLT_RAW : link_type;
 }
 
@@ -141,8 +148,10 @@ static bool look_inside(struct dp_filter *filter, int link_type, const uint8_t *
     int code = dp_packet_decode(link_type, frame, captured, wire_len, &packet);
     if (code == DP_ERR_TRUNCATED && !outside)
         filter->counts.cut++;
-    bool carried = link_type == DLT_NFLOG || (code == DP_OK && (packet.encapsulations || packet.vlan_depth));
-    if (code != DP_OK || !carried || !compile_inner(filter))
+    if (code != DP_OK)
+        return outside;
+    bool carried = packet.encapsulations || packet.vlan_depth || without_filters(link_type);
+    if (!carried || !compile_inner(filter))
         return outside;
     bool inside = inner_matches(filter, &packet, frame, captured);
     if (outside && !inside)
@@ -162,11 +171,10 @@ int dp_filter_match(struct dp_filter *filter, int link_type, const uint8_t *fram
         if (code != DP_OK)
             return code;
     }
-    /* Of nflog the program sees nothing; there the packet inside is all there is. */
-    bool match =
-        link_type != DLT_NFLOG && run(&filter->programs[filter->last].bpf, frame, captured, wire_len);
-    bool plain = filter->level == DP_FILTER_OUTERMOST && link_type != DLT_NFLOG;
-    if (!plain && !dp_packet_is_plain_tcp(link_type, frame, captured))
+    bool blind = without_filters(link_type);
+    bool match = !blind && run(&filter->programs[filter->last].bpf, frame, captured, wire_len);
+    bool done = filter->level == DP_FILTER_OUTERMOST && !blind;
+    if (!done && !dp_packet_is_plain_tcp(link_type, frame, captured))
         match = look_inside(filter, link_type, frame, captured, wire_len, match);
     *ret_match = match;
     return DP_OK;
