@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "cli/locate/filter.h"
+#include "common/filter/filter.h"
 #include "common/capfile/capfile.h"
 #include "common/digest/digest.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/locate/filter.h"
+#include "common/filter/filter.h"
 #include "tests/unit/packet/hello.h"
 #include "tests/unit/packet/wraps.h"
 

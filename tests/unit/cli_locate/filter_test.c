@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "cli/locate/filter.h"
+#include "common/filter/filter.h"
 #include "frames.h"
 
 static bool matches(const char *expression, int link_type, const uint8_t *frame, size_t captured,

@@ -1,6 +1,7 @@
-#include "cli/locate/filter.h"
+#include "common/filter/filter.h"
 
 #include <pcap/pcap.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,15 @@
 #define LINKTYPE_RAW 101 /* in files; libpcap calls it DLT_RAW inside */
 #define LINKTYPE_RAW_OPENBSD 14
 #define ETHERNET_HEADER 14
+
+/* All that common/packet looks into, by what pcap-filter sees of it. No "vlan" or "mpls": these change what
+ * the words behind them mean. The extension headers are those that tunnels use. */
+#define CARRIERS                                                                                             \
+    "udp dst port 4789 or udp dst port 8472 or udp dst port 6081 or udp dst port 6635 or proto 4 or "        \
+    "proto 41 or proto 47 or proto 51 or proto 97 or proto 137 or proto 143 or ip6 proto 43 or ip6 proto "   \
+    "60 "                                                                                                    \
+    "or ether proto 0x8100 or ether proto 0x88a8 or ether proto 0x9100 or ether proto 0x8847 or "            \
+    "ether proto 0x8848 or ether proto 0x8864"
 
 struct program {
     int link_type;
@@ -178,6 +188,49 @@ int dp_filter_match(struct dp_filter *filter, int link_type, const uint8_t *fram
         match = look_inside(filter, link_type, frame, captured, wire_len, match);
     *ret_match = match;
     return DP_OK;
+}
+
+static bool blank(const char *text)
+{
+    return !text || text[strspn(text, " \t\r\n")] == '\0';
+}
+
+int dp_filter_for_kernel(const char *own, const char *expression, char **ret_text)
+{
+    char *text = NULL;
+    int len;
+    if (blank(expression))
+        len = asprintf(&text, "%s", blank(own) ? "" : own);
+    else if (blank(own))
+        len = asprintf(&text, "(" CARRIERS ") or (%s)", expression);
+    else
+        len = asprintf(&text, "(%s) and ((" CARRIERS ") or (%s))", own, expression);
+    if (len < 0)
+        return DP_ERR_NOMEM;
+    *ret_text = text;
+    return DP_OK;
+}
+
+int dp_filter_prepare(struct dp_filter *filter, int link_type, struct dp_diag *diag)
+{
+    if (!filter->expression)
+        return DP_OK;
+    int code = choose(filter, link_type, diag);
+    if (code == DP_OK)
+        (void)compile_inner(filter);
+    return code;
+}
+
+bool dp_filter_confirm(struct dp_filter *filter, int link_type, const uint8_t *frame, size_t captured,
+                       size_t wire_len)
+{
+    /* No carrier: the kernel has judged it. */
+    if (!filter->expression || dp_packet_is_plain_tcp(link_type, frame, captured))
+        return true;
+    uint64_t cut = filter->counts.cut;
+    bool match = false;
+    int code = dp_filter_match(filter, link_type, frame, captured, wire_len, &match, NULL);
+    return code != DP_OK || match || filter->counts.cut > cut;
 }
 
 struct dp_filter_counts dp_filter_counts(const struct dp_filter *filter)

@@ -41,6 +41,20 @@ struct dp_filter_counts dp_filter_counts(const struct dp_filter *filter);
  * files. */
 int dp_filter_check(struct dp_filter *filter, struct dp_diag *diag) DP_MUST_CHECK;
 
+/* For a capture, where the kernel looks at frames as they come: the expression for the kernel, which lets
+ * everything through that carries packets, and dp_filter_confirm for what comes through. `own` is the host's
+ * own filter, NULL or blank: none; only what it lets through as captured is looked at. `expression` as above.
+ * *ret_text is malloc'd. DP_ERR_NOMEM. */
+int dp_filter_for_kernel(const char *own, const char *expression, char **ret_text) DP_MUST_CHECK;
+
+/* Compiles for the only link type that will be met, so that dp_filter_confirm opens and allocates nothing.
+ * DP_ERR_FILTER. */
+int dp_filter_prepare(struct dp_filter *filter, int link_type, struct dp_diag *diag) DP_MUST_CHECK;
+
+/* Whether a frame that the kernel let through belongs to what was asked for. So does one that is cut off. */
+bool dp_filter_confirm(struct dp_filter *filter, int link_type, const uint8_t *frame, size_t captured,
+                       size_t wire_len);
+
 /* libpcap's name of a link type, or NULL. */
 const char *dp_filter_link_type_name(int link_type);
 
