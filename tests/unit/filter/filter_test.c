@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/filter/filter.h"
-#include "frames.h"
+#include "tests/unit/cli_locate/frames.h"
 
 static bool matches(const char *expression, int link_type, const uint8_t *frame, size_t captured,
                     size_t wire_len)
