@@ -329,6 +329,10 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
     s->lost_bytes += bytes;
     c->lost_bytes += bytes;
     bool again = (o->marks & MARK_LOST) != 0;
+    if (capture_dropped_at(l, vantage_at(l, d, down), when)) { /* for the live line; the report decides */
+        s->doubted_packets += !again;
+        s->doubted_bytes += bytes;
+    }
     if (!again) {
         o->marks |= MARK_LOST;
         if (o->marks & MARK_UNKNOWN) /* another piece of it was counted so */

@@ -295,6 +295,9 @@ struct passage {
 
 struct side {
     uint64_t packets, bytes, lost_packets, lost_bytes, unknown_packets, duplicated, reordered;
+    /* Of the lost ones: the next point's capture dropped packets just then, so that the report will call them
+     * unknown. */
+    uint64_t doubted_packets, doubted_bytes;
     struct loss_event *losses;
     size_t loss_count, loss_room;
     struct slice *slices;
@@ -493,6 +496,8 @@ int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 int verdict_draw(const struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
 /* ---- report.c ---- */
+/* The capture at this point is known to have dropped packets just then (reference clock). */
+bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t);
 int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
 
 /* ---- text.c ---- */
