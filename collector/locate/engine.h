@@ -355,6 +355,10 @@ struct dp_locate {
     size_t reference_room;
     struct transmission *open; /* scratch of custody.c */
     size_t open_room;
+    bool watched; /* a person watches the progress: sweeps also look at what is not booked yet */
+    /* Lost as far as can be said, but not booked yet: more copies of the same bytes still come. As of the last
+     * sweep. */
+    uint64_t unbooked_packets, unbooked_bytes;
     uint64_t table_seed;
 };
 
@@ -424,7 +428,7 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
 /* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */
 int custody_sample(struct dp_locate *l, int64_t limit) DP_MUST_CHECK;
 /* Settles what set out before reference time `limit` (INT64_MAX: everything), and what all vantage points saw
- * before `limit_for_all`. */
+ * before `limit_for_all`. Where the progress is watched, counts what is lost but cannot be settled yet. */
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all) DP_MUST_CHECK;
 
 /* ---- account.c ---- */
@@ -449,6 +453,8 @@ struct transmission {
     bool other_unseen;        /* another one set out later and was seen no farther either */
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
+/* Books nothing; counts it among l->unbooked_packets where it is lost. */
+void account_unbooked(struct dp_locate *l, const struct transmission *transmission);
 
 /* ---- handover.c ---- */
 /* Payload of a transmission that came to the host that ends its connection; what that host then sends on;

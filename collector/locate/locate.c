@@ -550,7 +550,8 @@ void dp_locate_clock_hint(struct dp_locate *l, uint32_t vantage, int64_t offset_
 
 void dp_locate_progress(const struct dp_locate *l, struct dp_locate_progress *ret_progress)
 {
-    struct dp_locate_progress progress = {0};
+    struct dp_locate_progress progress = {.lost_packets = l->unbooked_packets,
+                                          .lost_bytes = l->unbooked_bytes};
     for (size_t i = 0; i < l->vantage_count; i++)
         progress.packets[i] = l->vantages[i].packets;
     for (size_t i = 0; i < l->segment_count; i++)
@@ -564,6 +565,7 @@ void dp_locate_progress(const struct dp_locate *l, struct dp_locate_progress *re
 
 int dp_locate_settle(struct dp_locate *l)
 {
+    l->watched = true;
     return sweep(l, false);
 }
 

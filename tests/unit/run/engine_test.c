@@ -288,6 +288,64 @@ static void test_a_point_that_ended_holds_nothing_up(void **state)
     close_engine(&loop, engine);
 }
 
+/* One copy of a SYN that nobody answers. */
+static void feed_syn(struct dp_engine *engine, uint32_t vantage, int64_t ts_ns, uint16_t ip_id)
+{
+    struct dp_flow_def flow = {.proto = 6,
+                               .a = {.family = 4, .bytes = {192, 0, 2, 1}},
+                               .b = {.family = 4, .bytes = {198, 51, 100, 9}},
+                               .a_port = 40000,
+                               .b_port = 25};
+    struct dp_digest digest = {.ts_ns = ts_ns,
+                               .bits = DP_DIGEST_HAS_IP_ID,
+                               .ttl = 64,
+                               .seq = 1000,
+                               .ip_len = 60,
+                               .tcp_flags = DP_TCP_SYN,
+                               .mss = 1460,
+                               .ip_id = ip_id,
+                               .wscale = 7};
+    const struct dp_batch batch = {
+        .digests = &digest, .digest_count = 1, .flows = &flow, .flow_count = ip_id == 1};
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    assert_int_equal(dp_batch_encode(&batch, &bytes, &len), DP_OK);
+    assert_int_equal(dp_engine_feed_copy(engine, vantage, bytes, len), DP_OK);
+    free(bytes);
+}
+
+/* Where nothing passes at all, the same bytes come again and again; what is gone is told all the same, and
+ * once.
+ */
+static void test_copies_that_go_on_hide_no_loss(void **state)
+{
+    (void)state;
+    uv_loop_t loop;
+    struct seen seen;
+    struct dp_engine *engine = open_engine(&loop, &seen);
+    for (uint32_t v = 0; v < 2; v++)
+        assert_int_equal(dp_engine_started(engine, v, EPOCH - SECOND), DP_OK);
+    assert_int_equal(dp_engine_clock_hint(engine, 1, 0, 1000), DP_OK);
+    int64_t sent = 0;
+    for (uint64_t lost = 0; sent < 400 && lost < 5; lost = lost_so_far(engine)) {
+        feed_syn(engine, 0, EPOCH + sent * SECOND, (uint16_t)(sent + 1));
+        feed_silence(engine, 1, EPOCH + sent * SECOND + SECOND / 2);
+        sent++;
+        usleep(50000);
+        assert_true((int64_t)lost_so_far(engine) <= (sent > 4 ? sent - 4 : 0));
+    }
+    assert_true(sent < 400);
+    struct dp_engine_end ends[2] = {{.start_ns = EPOCH - SECOND, .end_ns = EPOCH + (sent + 2) * SECOND},
+                                    {.start_ns = EPOCH - SECOND, .end_ns = EPOCH + (sent + 2) * SECOND}};
+    assert_int_equal(dp_engine_finish(engine, ends), DP_OK);
+    run_until(&loop, &seen.verdicts, 1);
+    const json_t *forward =
+        json_object_get(json_array_get(json_object_get(seen.document, "segments"), 0), "forward");
+    assert_int_equal(json_integer_value(json_object_get(forward, "lost_packets")), sent);
+    json_decref(seen.document);
+    close_engine(&loop, engine);
+}
+
 /* What the capture of the silent point dropped itself is not told as loss, not even for now. */
 static void test_own_drops_are_not_in_the_live_line(void **state)
 {
@@ -379,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_silence_of_a_point_that_was_lost_counts),
         cmocka_unit_test(test_silence_without_a_clock_settles_nothing),
         cmocka_unit_test(test_a_point_that_ended_holds_nothing_up),
+        cmocka_unit_test(test_copies_that_go_on_hide_no_loss),
         cmocka_unit_test(test_own_drops_are_not_in_the_live_line),
         cmocka_unit_test(test_memory_stays_bounded_while_a_point_is_silent),
         cmocka_unit_test(test_closing_gives_every_batch_back),
