@@ -96,6 +96,19 @@ static int settle_group(struct work *w, struct reference *r, size_t count)
     return code;
 }
 
+/* Bytes that are sent again and again, as while nothing passes, make a group that is never complete. What
+ * became of the older copies is known all the same. Plain ones have no copies: they wait for a point that is
+ * late. */
+static int look_at_group(struct work *w, struct reference *r, size_t count)
+{
+    if (r[0].t_ns > w->limit || plain_group(r, count))
+        return DP_OK;
+    w->looking = true;
+    int code = w->control ? match_key(w, r, count) : match_group(w, r, count);
+    w->looking = false;
+    return code;
+}
+
 static void compact(struct work *w)
 {
     struct lane *lanes = lanes_of(w);
@@ -141,6 +154,8 @@ static int settle_half(struct work *w)
         j = group_end(w, i);
         if (complete(w, &r[i], j - i))
             code = settle_group(w, &r[i], j - i);
+        else if (w->l->watched)
+            code = look_at_group(w, &r[i], j - i);
     }
     compact(w);
     return code;
@@ -239,6 +254,7 @@ static int settle_flow(struct dp_locate *l, struct flow *flow, int64_t limit, in
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all)
 {
     size_t kept = 0;
+    l->unbooked_packets = l->unbooked_bytes = 0;
     for (size_t i = 0; i < l->waiting_count; i++) {
         struct flow *flow = l->waiting[i];
         int code = settle_flow(l, flow, limit, limit_for_all);

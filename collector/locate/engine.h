@@ -317,6 +317,9 @@ struct passage {
 
 struct side {
     uint64_t packets, bytes, lost_packets, lost_bytes, unknown_packets, duplicated, reordered;
+    /* Of the lost ones: the next point's capture dropped packets just then, so that the report will call them
+     * unknown. */
+    uint64_t doubted_packets, doubted_bytes;
     struct loss_event *losses;
     size_t loss_count, loss_room;
     struct slice *slices;
@@ -383,6 +386,10 @@ struct dp_locate {
     size_t reference_room;
     struct transmission *open; /* scratch of custody.c */
     size_t open_room;
+    bool watched; /* a person watches the progress: sweeps also look at what is not booked yet */
+    /* Lost as far as can be said, but not booked yet: more copies of the same bytes still come. As of the
+     * last sweep. */
+    uint64_t unbooked_packets, unbooked_bytes;
     uint64_t table_seed;
 };
 
@@ -541,7 +548,7 @@ void custody_inherit(struct dp_locate *l, struct flow *into, struct flow *from);
  * depend on which had nothing to settle for a while. last: all flows. */
 int custody_order(struct dp_locate *l, bool last) DP_MUST_CHECK;
 /* Settles what set out before reference time `limit` (INT64_MAX: everything), and what all vantage points saw
- * before `limit_for_all`. */
+ * before `limit_for_all`. Where the progress is watched, counts what is lost but cannot be settled yet. */
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all) DP_MUST_CHECK;
 
 /* ---- account.c ---- */
@@ -566,6 +573,8 @@ struct transmission {
     bool other_unseen;        /* another one set out later and was seen no farther either */
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
+/* Books nothing; counts it among l->unbooked_packets where it is lost. */
+void account_unbooked(struct dp_locate *l, const struct transmission *transmission);
 
 /* ---- handover.c ---- */
 /* Payload of a transmission that came to the host that ends its connection; what that host then sends on;
@@ -615,6 +624,8 @@ int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 int verdict_draw(const struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
 /* ---- report.c ---- */
+/* The capture at this point is known to have dropped packets just then (reference clock). */
+bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t);
 int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
 
 /* ---- text.c ---- */

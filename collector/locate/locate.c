@@ -398,13 +398,23 @@ bool clock_known(const struct dp_locate *l, size_t index)
     return false;
 }
 
+/* Whether a point's progress, which is by its own clock, can be put in time. One that has shown no packet
+ * gets on by the clock that it is said to have, and needs none once it is at its end. */
+static bool progress_known(const struct dp_locate *l, size_t index)
+{
+    const struct vantage *v = &l->vantages[index];
+    if (v->packets == 0 && v->advanced_ns != INT64_MAX)
+        return index == 0 || l->no_clock_correction || v->has_hint || v->host < index;
+    return clock_known(l, index);
+}
+
 /* The reference time up to which everything has been fed at every vantage point; INT64_MIN: not known yet. */
 static int64_t fed_until(const struct dp_locate *l)
 {
     int64_t limit = INT64_MAX;
     for (size_t i = 0; i < l->vantage_count; i++) {
         int64_t upto = l->vantages[i].advanced_ns;
-        if (upto == INT64_MIN || (!clock_known(l, i) && l->pending < PENDING_MOST))
+        if (upto == INT64_MIN || (!progress_known(l, i) && l->pending < PENDING_MOST))
             return INT64_MIN;
         if (upto == INT64_MAX)
             continue;
@@ -566,19 +576,22 @@ void dp_locate_clock_hint(struct dp_locate *l, uint32_t vantage, int64_t offset_
 
 void dp_locate_progress(const struct dp_locate *l, struct dp_locate_progress *ret_progress)
 {
-    struct dp_locate_progress progress = {0};
+    struct dp_locate_progress progress = {.lost_packets = l->unbooked_packets,
+                                          .lost_bytes = l->unbooked_bytes};
     for (size_t i = 0; i < l->vantage_count; i++)
         progress.packets[i] = l->vantages[i].packets;
     for (size_t i = 0; i < l->segment_count; i++)
         for (int d = 0; d < 2; d++) {
-            progress.lost_packets += l->segments[i].side[d].lost_packets;
-            progress.lost_bytes += l->segments[i].side[d].lost_bytes;
+            const struct side *s = &l->segments[i].side[d];
+            progress.lost_packets += s->lost_packets - s->doubted_packets;
+            progress.lost_bytes += s->lost_bytes - s->doubted_bytes;
         }
     *ret_progress = progress;
 }
 
 int dp_locate_settle(struct dp_locate *l)
 {
+    l->watched = true;
     return sweep(l, false);
 }
 
