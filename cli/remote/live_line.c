@@ -158,8 +158,7 @@ static void go_back(struct dp_live *live)
 
 static void rewrite(struct dp_live *live, const char *text)
 {
-    if (live->shown)
-        go_back(live);
+    go_back(live);
     live->shown = 1;
     for (const char *c = text; *c; c++) {
         if (*c == '\n') {

@@ -228,7 +228,7 @@ static void test_rewritten_on_a_terminal(void **state)
     dp_live_init(&live, out, 1000);
     assert_true(live.terminal);
     dp_live_show(&live, &sample.progress, 30000, 0, 1000);
-    assert_written(master, "12 s left | no loss so far\033[K\r\n"
+    assert_written(master, "\r12 s left | no loss so far\033[K\r\n"
                            "  mx1/eth0 12,345 | lb1/eth0 12,344\033[K\r\n"
                            "  lb1/eth1 12,343\033[J");
     sample.progress.n_vantages = 2;
@@ -240,7 +240,7 @@ static void test_rewritten_on_a_terminal(void **state)
     sample.progress.n_vantages = 0;
     dp_live_show(&live, &sample.progress, 30000, 0, 2000);
     dp_live_clear(&live);
-    assert_written(master, "12 s left | no loss so far\033[J\r\033[J");
+    assert_written(master, "\r12 s left | no loss so far\033[J\r\033[J");
     fclose(out);
     (void)close(master);
 }
