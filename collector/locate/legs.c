@@ -74,6 +74,9 @@ static uint64_t same_from(const struct dp_locate *l, const struct flow *flow, ui
 {
     uint64_t begin[2][2];
     bool known[2];
+    if (half == 0 && flow->origin && flow->origin_end <= like->from &&
+        like->from - flow->origin_end <= HEADER_MOST)
+        return flow->origin_end;
     for (int h = 0; h < 2; h++)
         known[h] = begins_at(l, flow, h, leg, &begin[h][0]) &&
                    begins_at(l, flow, h, (uint8_t)(leg + 1), &begin[h][1]);
