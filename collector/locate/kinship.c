@@ -296,8 +296,7 @@ static int64_t lag_ns(const struct lag *lag)
     return lag->second_ns - lag->first_ns;
 }
 
-/* Whether it is known how the clocks of two vantage points differ; *ret_error: to within so much. */
-static bool clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int64_t *ret_error)
+bool pairing_clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int64_t *ret_error)
 {
     const struct vantage *x = &l->vantages[a], *y = &l->vantages[b];
     bool one_host = x->host == y->host;
@@ -394,7 +393,7 @@ static struct timing judge_timing(const struct comparison *c)
     int64_t apart = -1, worst = 0, error = 0;
     bool known = related[0] || related[1];
     for (int half = 0; half < 2; half++) {
-        known = known && (!related[half] || clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
+        known = known && (!related[half] || pairing_clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
         worst = error > worst ? error : worst;
     }
     for (int half = 0; half < 2 && known; half++)
@@ -403,7 +402,7 @@ static struct timing judge_timing(const struct comparison *c)
     if (!known && related[0] && related[1])
         contradict_by_halves(c->half, &no);
     const struct side_by_side *open = &c->half[0];
-    if (!related[0] && !related[1] && open->syn && clocks_agree(l, open->va, open->vb, &worst)) {
+    if (!related[0] && !related[1] && open->syn && pairing_clocks_agree(l, open->va, open->vb, &worst)) {
         known = true;
         apart = llabs(true_lag(l, open, &open->syn_lag));
     }
@@ -533,7 +532,7 @@ static enum answered who_answered(const struct comparison *c, int order)
     int64_t error, late = order * lag_ns(answer);
     if (!back->syn)
         return NOT_SEEN;
-    bool known = clocks_agree(c->p->l, back->va, back->vb, &error);
+    bool known = pairing_clocks_agree(c->p->l, back->va, back->vb, &error);
     if (known && llabs(true_lag(c->p->l, back, answer)) > error)
         return order * true_lag(c->p->l, back, answer) > 0 ? ANSWERED_EARLY : ANSWERED_BEHIND;
     for (size_t i = 0; there->related && i < there->like.lag_count; i++)

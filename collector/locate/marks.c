@@ -89,8 +89,9 @@ static int mark_payload(const struct pairing *p, struct marks *marks, uint32_t s
     uint32_t v = fullest(p->l, flow, half);
     const struct lane *lane = flow->proto == 6 ? &flow->half[half].data[v] : &flow->half[half].control[v];
     uint64_t below = lane->count > PER_LANE ? ((uint64_t)PER_LANE << 32) / (lane->count - PER_LANE) : 0;
-    for (size_t i = 0; i < lane->count; i++) {
-        const struct observation *o = lane_at(lane, i);
+    const struct observation *o;
+    struct lane_cursor cursor = lane_from(lane, 0);
+    for (size_t i = 0; (o = lane_next(&cursor)) != NULL; i++) {
         if (o->hash_len == 0 || o->payload == 0 || (i >= PER_LANE && o->hash >= below))
             continue;
         int code = add_mark(marks, (struct mark){.key = payload_key(flow, o),
