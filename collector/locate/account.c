@@ -386,6 +386,8 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
     case FATE_LOST:
         return lost(l, t, down, bytes, silent);
     case FATE_MISSED:
+        if (t->flow->renumbered && (o->tcp_flags & DP_TCP_SYN))
+            return DP_OK; /* a SYN proxy may have taken it */
         for (uint32_t p = down; p < t->hi; p++) {
             uint32_t v = vantage_at(l, d, p);
             if (half_seen(l, t, p) && watched_at(l, v, t->t_ns[t->last], 0, fate_transit(l, t, p)) &&

@@ -33,47 +33,62 @@ static void find_reach(const struct dp_locate *l, struct flow *flow)
 
 /* ---- SYN proxies ---- */
 
-static uint32_t next_seen(const struct dp_locate *l, const struct flow *flow, uint32_t v)
+/* The nearest vantage point at or behind `from`, going by `step`, that saw a half's SYN in this leg. */
+static uint32_t syn_seen(const struct dp_locate *l, const struct flow *flow, int half, uint32_t from, int step)
 {
-    for (v++; v < l->vantage_count; v++)
-        if (flow->seen_at[v])
-            return v;
+    uint8_t leg = flow->views[from].leg;
+    for (int64_t v = from; v >= 0 && v < (int64_t)l->vantage_count; v += step)
+        if (flow->seen_at[v] && flow->views[v].leg == leg && strand_syn(&flow->half[half].data[v]))
+            return (uint32_t)v;
     return NO_VANTAGE;
 }
 
-static bool common_number(const struct flow *flow, const struct observation *x, const struct observation *y,
-                          uint32_t a, uint32_t b)
+static uint32_t number_of(const struct flow *flow, uint32_t v)
 {
-    return x && y &&
-           (uint32_t)x->start - flow->views[a].shift[1] == (uint32_t)y->start - flow->views[b].shift[1];
+    return (uint32_t)strand_syn(&flow->half[1].data[v])->start - flow->views[v].shift[1];
 }
 
-/* The client had its answer at its side of the gap before anything was asked on the other. */
+/* The client had its answer on its side of a gap before anything was asked on the other. */
 static bool answered_before_asked(const struct dp_locate *l, const struct flow *flow, uint32_t asking,
-                                  uint32_t answering)
+                                  uint32_t answering, int step)
 {
-    const struct observation *answer = strand_syn(&flow->half[1].data[asking]),
-                             *syn = strand_syn(&flow->half[0].data[answering]);
+    uint32_t answered = syn_seen(l, flow, 1, asking, -step), asked = syn_seen(l, flow, 0, answering, step);
+    uint32_t server = syn_seen(l, flow, 1, answering, step);
     int64_t error;
-    if (!answer || !syn || !strand_syn(&flow->half[0].data[asking]) ||
-        common_number(flow, answer, strand_syn(&flow->half[1].data[answering]), asking, answering) ||
-        !pairing_clocks_agree(l, asking, answering, &error))
+    if (answered == NO_VANTAGE || asked == NO_VANTAGE || flow->views[asking].leg != flow->views[answering].leg ||
+        (server != NO_VANTAGE && number_of(flow, server) == number_of(flow, answered)) ||
+        !pairing_clocks_agree(l, answered, asked, &error))
         return false;
-    return to_reference(l, answering, syn->ts_ns) > to_reference(l, asking, answer->ts_ns) + error;
+    const struct observation *answer = strand_syn(&flow->half[1].data[answered]),
+                             *syn = strand_syn(&flow->half[0].data[asked]);
+    return to_reference(l, asked, syn->ts_ns) > to_reference(l, answered, answer->ts_ns) + error;
 }
 
-static void find_opener(const struct dp_locate *l, struct flow *flow)
+/* Its numbers change at a gap where others show a SYN proxy: then its own handshake need not tell. */
+static bool as_others(const struct dp_locate *l, const struct flow *flow, uint32_t low, uint32_t high)
 {
-    if (!flow->oriented || !flow->half[0].syn || !flow->half[1].syn || flow->opener != NO_VANTAGE)
+    const struct view *a = &flow->views[low], *b = &flow->views[high];
+    return l->seams[low].opened && flow->renumbered && a->leg == b->leg && a->shift[1] != b->shift[1];
+}
+
+/* From the client's side on: the first gap for which it is so. */
+static void find_opener(struct dp_locate *l, struct flow *flow)
+{
+    int step = flow->client_near ? 1 : -1;
+    int64_t last = -1, count = (int64_t)l->vantage_count;
+    if (!flow->oriented || flow->opener != NO_VANTAGE)
         return;
-    for (uint32_t a = 0, b; a < l->vantage_count; a++) {
-        if (!flow->seen_at[a] || (b = next_seen(l, flow, a)) == NO_VANTAGE ||
-            flow->views[a].leg != flow->views[b].leg)
+    for (int64_t v = step > 0 ? 0 : count - 1; v >= 0 && v < count; v += step) {
+        if (!flow->seen_at[v])
             continue;
-        if (answered_before_asked(l, flow, flow->client_near ? a : b, flow->client_near ? b : a)) {
-            flow->opener = (uint8_t)a;
+        uint32_t low = (uint32_t)(step > 0 ? last : v), high = (uint32_t)(step > 0 ? v : last);
+        bool itself = last >= 0 && answered_before_asked(l, flow, (uint32_t)last, (uint32_t)v, step);
+        if (itself || (last >= 0 && as_others(l, flow, low, high))) {
+            flow->opener = (uint8_t)low;
+            l->seams[low].opened += itself;
             return;
         }
+        last = v;
     }
 }
 
@@ -113,12 +128,16 @@ static void mark_own(const struct dp_locate *l, struct flow *flow)
         }
 }
 
-void pairing_ends(const struct dp_locate *l, struct flow *flow)
+void pairing_ends(struct dp_locate *l, struct flow *flow)
 {
     find_reach(l, flow);
     if (flow->proto != 6)
         return;
     find_opener(l, flow);
-    if (flow->opener != NO_VANTAGE)
-        mark_own(l, flow);
+    if (flow->opener == NO_VANTAGE)
+        return;
+    mark_own(l, flow);
+    for (int half = 0; half < 2; half++) /* it may have promised another scale of windows than the server */
+        if (!flow->half[half].window_ignored)
+            flow_ignore_windows(l, flow, half);
 }

@@ -359,6 +359,7 @@ struct rewrite_event {
 /* What flows that were joined showed of what lies behind a vantage point. */
 struct seam {
     uint32_t through, ended;
+    uint32_t opened; /* by a SYN proxy */
 };
 
 struct dp_locate {

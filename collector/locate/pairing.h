@@ -85,7 +85,7 @@ bool pairing_clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int
 
 /* ---- ends.c ---- */
 /* Finds out whether a flow ends between two vantage points, and whether a SYN proxy opened it. */
-void pairing_ends(const struct dp_locate *l, struct flow *flow);
+void pairing_ends(struct dp_locate *l, struct flow *flow);
 
 /* ---- legs.c ---- */
 /* Whether two flows can be one that a host in between ends: their legs lie one behind the other. */
