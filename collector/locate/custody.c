@@ -109,6 +109,40 @@ static int look_at_group(struct work *w, struct reference *r, size_t count)
     return code;
 }
 
+static bool any_own(const struct reference *r, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (r[i].o->marks & MARK_OWN)
+            return true;
+    return false;
+}
+
+/* What a SYN proxy takes and makes: alike on both sides of it, and no packet crosses. */
+static int settle_sides(struct work *w, struct reference *r, size_t count)
+{
+    uint32_t low = w->low, high = w->high, middle = w->flow->opener + 1u;
+    bool forward = half_forward(w->flow, w->half);
+    uint32_t edge = forward ? middle : (uint32_t)w->l->vantage_count - middle; /* place */
+    struct reference *side[2] = {malloc(count * sizeof *r), malloc(count * sizeof *r)};
+    size_t counts[2] = {0, 0};
+    int code = side[0] && side[1] ? DP_OK : DP_ERR_NOMEM;
+    for (size_t i = 0; i < count && code == DP_OK; i++) {
+        int s = r[i].place < edge ? 0 : 1;
+        side[s][counts[s]++] = r[i];
+    }
+    for (int s = 0; s < 2 && code == DP_OK; s++) {
+        bool below = (s == 0) == forward;
+        w->low = below ? low : middle;
+        w->high = below ? middle : high;
+        code = counts[s] ? settle_group(w, side[s], counts[s]) : DP_OK;
+    }
+    free(side[0]);
+    free(side[1]);
+    w->low = low;
+    w->high = high;
+    return code;
+}
+
 static void compact(struct work *w)
 {
     struct lane *lanes = lanes_of(w);
@@ -152,7 +186,10 @@ static int settle_half(struct work *w)
     for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
         struct reference *r = w->l->references;
         j = group_end(w, i);
-        if (complete(w, &r[i], j - i))
+        bool done = complete(w, &r[i], j - i);
+        if (done && w->flow->opener != NO_VANTAGE && any_own(&r[i], j - i))
+            code = settle_sides(w, &r[i], j - i);
+        else if (done)
             code = settle_group(w, &r[i], j - i);
         else if (w->l->watched)
             code = look_at_group(w, &r[i], j - i);

@@ -106,17 +106,18 @@ static uint64_t mix(uint64_t h, uint64_t value)
 }
 
 /* What makes a packet without stream positions itself, and no middlebox on a plain path touches. */
-static uint64_t key_of(const struct dp_digest *d, const struct flow *flow, int half, uint32_t vantage)
+static uint64_t key_of(const struct dp_digest *d, const struct observation *o, const struct flow *flow,
+                       int half, uint32_t vantage)
 {
     uint64_t h = mix(0x243f6a8885a308d3ULL, flow->proto);
     if (flow->proto == 6) {
-        const struct view *view = &flow->views[vantage];
-        h = mix(h, ((uint64_t)(d->tcp_flags & 0x3f) << 16) | d->window);
+        h = mix(h, d->tcp_flags & 0x3f);
         for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
             h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
-        bool has_ts = (d->bits & DP_DIGEST_HAS_TS) && !flow->half[half].ts_ignored;
-        return control_key(view_position(flow, 1 - half, vantage, d->ack), d->seq + view->shift[half],
-                           (uint32_t)(h >> 32), has_ts, d->tsval + view->ts_shift[half]);
+        uint64_t key =
+            control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
+        key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
+        return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
     }
     h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
     h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
@@ -264,8 +265,11 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         if (flow->proto == 6) { /* no payload, so no hash: its place keeps the sequence number */
             o->hash = d->seq + flow->views[vantage].shift[half];
             o->hash_len = 0;
+            o->mss = d->window;
+            if (!h->window_ignored)
+                o->marks |= MARK_HAS_WINDOW;
         }
-        o->start = key_of(d, flow, half, vantage);
+        o->start = key_of(d, o, flow, half, vantage);
     }
     if (lane->seen++ == 0)
         lane->first_ns = d->ts_ns;
