@@ -55,7 +55,9 @@ static void print_lost(const struct sim *s, const struct dp_report *r)
         for (size_t k = 0; k < f->packet_count && k < 500; k++) {
             const struct dp_lost_packet *p = &f->packets[k];
             const struct point_config *c = &s->c.point[p->vantage];
-            double t = (double)(p->ts_ns - EPOCH - c->offset_ns) / 1e9 / (1 + c->skew);
+            bool set = c->step_ns && p->ts_ns >= point_stamp(c, c->step_at_ns);
+            double t =
+                (double)(p->ts_ns - EPOCH - c->offset_ns - (set ? c->step_ns : 0)) / 1e9 / (1 + c->skew);
             printf("    %.6f s at %s flow %u seq %u len %u lost %u\n", t, c->name, p->flow, p->seq,
                    p->payload_len, p->lost_bytes);
         }

@@ -6,7 +6,8 @@
 /* For all vantage points at once. */
 static bool set_all_points(struct config *c, const char *what, double v)
 {
-    static const char *const keys[] = {"clock", "miss", "offload", "bypass", "window", "told"};
+    static const char *const keys[] = {"clock", "miss", "offload", "bypass", "window",
+                                       "told",  "snap", "twice",   "step"};
     size_t k = 0;
     while (k < sizeof keys / sizeof keys[0] && strcmp(keys[k], what) != 0)
         k++;
@@ -33,6 +34,15 @@ static bool set_all_points(struct config *c, const char *what, double v)
             break;
         case 5:
             p->window_told = v > 0;
+            break;
+        case 6:
+            p->snap = (uint32_t)v;
+            break;
+        case 7:
+            p->twice = v > 0;
+            break;
+        case 8:
+            p->step_ns = 0;
             break;
         default:
             return false;
@@ -65,6 +75,8 @@ static const struct setting {
     {"syn_proxy_timestamps", offsetof(struct config, syn_proxy.timestamps), YES},
     {"proxy", offsetof(struct config, proxy.on), YES},
     {"proxy_share", offsetof(struct config, proxy.share), REAL},
+    {"tunnel_first", offsetof(struct config, tunnel[0].first), WORD},
+    {"tunnel_last", offsetof(struct config, tunnel[0].last), WORD},
     {"tls", offsetof(struct config, proxy.tls), NUMBER},
     {"header", offsetof(struct config, proxy.header), NUMBER},
     {"transparent", offsetof(struct config, proxy.transparent), YES},
@@ -92,6 +104,14 @@ static uint32_t inner_stretch(const struct config *c, double v)
     return stretch_between(c, (uint32_t)v) ? (uint32_t)v : 1;
 }
 
+static void unset_midway(struct config *c)
+{
+    c->midway = false;
+    c->start_span = 0.6;
+    for (uint32_t i = 0; i < c->points; i++)
+        c->point[i].from_ns = 0;
+}
+
 /* What needs more than to be set. */
 static bool set_other(struct config *c, const char *key, double v)
 {
@@ -109,6 +129,12 @@ static bool set_other(struct config *c, const char *key, double v)
     else if (strcmp(key, "add_rewriter") == 0 && c->rewriters < MAX_POINTS && c->points > 1)
         c->rewriter[c->rewriters++] =
             (struct rewriter){.stretch = inner_stretch(c, v), .mss = 1200, .ttl = 200, .dscp = 8};
+    else if (strcmp(key, "tunnels") == 0)
+        c->tunnels = v < c->tunnels ? (uint32_t)v : c->tunnels;
+    else if (strcmp(key, "add_tunnel") == 0 && c->tunnels < MAX_TUNNELS && v >= 0 && v < TUNNEL_KINDS)
+        draw_tunnel(c, (enum tunnel_kind)v, 0, c->points - 1);
+    else if (strcmp(key, "midway") == 0)
+        unset_midway(c);
     else if (strcmp(key, "add_proxy") == 0 && c->points > 1)
         draw_proxy(c, inner_stretch(c, v));
     else if (strcmp(key, "add_syn_proxy") == 0 && c->points > 1)
