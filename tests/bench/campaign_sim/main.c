@@ -156,6 +156,15 @@ static const char *remark(const struct judgement *j)
                                                                        : "ok";
 }
 
+static void print_line(const struct judgement *j)
+{
+    printf("%llu %s:", (unsigned long long)j->seed, remark(j));
+    for (int i = 0; i < DIMENSIONS; i++)
+        if (j->dimensions >> i & 1)
+            printf(" %s%s", dimension_names[i], j->dimensions >> i > 1 ? "," : ";");
+    printf(" %s\n", j->text);
+}
+
 static int sum_up(const struct options *o, const struct board *board)
 {
     struct tally *t = tally_new();
@@ -172,7 +181,7 @@ static int sum_up(const struct options *o, const struct board *board)
         }
         const struct judgement *j = &slot->judgement;
         if (o->verbose)
-            printf("%llu %s: %s\n", (unsigned long long)j->seed, remark(j), j->text);
+            print_line(j);
         tally_add(t, j);
     }
     int code = tally_print(stdout, t);
