@@ -81,6 +81,11 @@ struct range {
     uint64_t start, end;
 };
 
+struct dsack {
+    uint64_t start, end;
+    uint8_t vantage; /* that showed it, and numbers it */
+};
+
 /* What happened to a flow direction's packets in one segment. */
 struct course {
     uint64_t entered, lost;
@@ -126,7 +131,7 @@ struct half {
         position; /* highest stream position seen anywhere; low 32 bits are the sequence number; 0 none */
     struct ack_lane *acks; /* one per vantage point: what the other direction acknowledged of this half */
     bool acked_some;       /* the receiver acknowledged something that was sent while we watched */
-    struct range *dsacks;  /* bytes that the receiver reported to have got twice (RFC 2883) */
+    struct dsack *dsacks;  /* bytes that the receiver reported to have got twice (RFC 2883) */
     size_t dsack_count, dsack_room;
     struct outer_event *beyond, *before;
     size_t beyond_count, beyond_room, before_count, before_room;
@@ -143,6 +148,7 @@ struct half {
     struct hole holes[HOLES];
     uint32_t hole_count;
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
+    uint8_t first_vantage;   /* that saw it */
     uint64_t content_base;   /* SMTP: where the message's content begins; 0 not known */
     uint8_t content_vantage; /* that says so */
     struct held_chunk *held; /* taken over by a host that ends the connection, not yet seen to be sent on */
@@ -176,6 +182,9 @@ struct view {
     bool closed[2];       /* each end's last word there: it takes nothing more (zero window) */
     int64_t over_ns[2];   /* when each end's first FIN or RST passed there, by its own clock; 0 not yet */
     uint8_t leg; /* 0 at the first vantage point; one more behind each host that ends the connection */
+    bool aligned[2];   /* its numbers of the half are known to be those of the leg's other views */
+    bool compared[2];  /* its time stamps and IP IDs as well */
+    uint64_t tried[2]; /* packets that were there to look at when that was last tried */
 };
 
 /* What identifies a message in a flow, as a note told. */
@@ -206,7 +215,8 @@ struct flow {
     bool has_isn;
     struct dp_endpoints
         *origin;         /* the connection that it carries on, as a PROXY protocol header says; NULL: none */
-    uint64_t origin_end; /* where the header ends and the proxied stream begins */
+    uint64_t origin_end;     /* where the header ends and the proxied stream begins */
+    uint8_t origin_vantage;  /* that says so */
     struct mail_mark *mails;
     size_t mail_count, mail_room;
     uint16_t smtp_code; /* the last 4xx or 5xx reply */
@@ -218,9 +228,8 @@ struct flow {
     uint8_t legs;                 /* connections in a row; 1 where no host on the path ends it */
     struct handover *handovers;   /* legs - 1; NULL where there is one leg */
     struct flow *joined_into;     /* this one turned out to be part of another: it is empty */
-    uint32_t joined_shift[2];     /* ... with sequence numbers that are to be shifted by so much, ... */
-    uint8_t joined_leg;           /* ... as this leg of it, ... */
     bool joined_swapped;          /* ... and its client is the other's server */
+    struct flow *older;           /* the flow between the same endpoints before it */
     uint8_t *seen_at;             /* per vantage point: whether any packet */
     struct dp_endpoints *seen_as; /* per vantage point; family 0: not seen */
     /* orientation evidence between first and last vantage that share packets */
@@ -328,6 +337,11 @@ struct rewrite_event {
     const char *what;
 };
 
+/* What flows that were joined showed of what lies behind a vantage point. */
+struct seam {
+    uint32_t through, ended;
+};
+
 struct dp_locate {
     size_t vantage_count, segment_count;
     struct vantage *vantages;
@@ -347,6 +361,7 @@ struct dp_locate {
     uint64_t random;        /* state of the reservoirs' generator */
     bool clocks_ready;
     int64_t reference_ns;         /* the reference's first packet */
+    struct seam *seams;           /* one per vantage point */
     struct dp_clock_pair *clocks; /* [from * vantage_count + to]: neighbours among those that saw a packet */
     struct reference *references; /* scratch of custody.c */
     size_t reference_room;
@@ -360,11 +375,21 @@ int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def 
 /* The flow of one digest; pairs it at its first one. *ret_from_client tells the half. */
 int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *digest, struct flow **ret_flow,
             bool *ret_from_client) DP_MUST_CHECK;
+/* The flow that this one is a part of, or itself. */
+static inline const struct flow *flow_whole(const struct flow *flow)
+{
+    while (flow->joined_into)
+        flow = flow->joined_into;
+    return flow;
+}
 /* The flow that a vantage point knows by this number, and whether packets of direction `dir` come from its
  * client; NULL: none yet. */
 struct flow *flow_at(struct vantage *v, uint32_t number, uint8_t dir, bool *ret_from_client);
 void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_difference, bool has_difference);
 void flow_free(struct flow *flow, size_t vantages);
+/* At the end: forgets the flows that became parts of others, and numbers the rest, and what is known of them,
+ * anew. Nothing can be filed from then on. */
+int flows_compact(struct dp_locate *l) DP_MUST_CHECK;
 /* The vantage point at place `index` along the direction that the half travels, and back. */
 static inline uint32_t place_to_vantage(const struct dp_locate *l, bool forward, uint32_t index)
 {
@@ -382,7 +407,11 @@ uint64_t view_position(const struct flow *flow, int half, uint32_t vantage, uint
  * view_shift can renumber it: both go into the key by exclusive or. */
 uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest, bool has_ts, uint32_t tsval);
 /* Renumbers what waits at a vantage point and all that follows: `by` is added to the positions of a half. */
-void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by);
+void view_shift(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage, int64_t by);
+/* A packet's key as it would be with other numbers, and without its time stamp. seq, acknowledged: added.
+ * Bare: without its sequence number as well. */
+uint64_t control_key_moved(const struct observation *o, int64_t seq, int64_t acknowledged);
+uint64_t control_key_bare(const struct observation *o, int64_t acknowledged);
 /* The same for a half's TCP time stamps; and no more regard for time stamps, or IP IDs, of a half. */
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by);
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half);
@@ -390,11 +419,13 @@ void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half);
 /* The vantage points [*ret_low, *ret_high) that a leg of a flow crosses: all where there is one leg. */
 void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
               uint32_t *ret_high);
+/* Whether anything of it was settled already. */
+bool flow_settled(const struct dp_locate *l, const struct flow *flow);
 /* Makes `from` a part of `into`: no vantage point has seen both, and nothing of `from` was settled. by: added
- * to its positions of each half (of `into`). swapped: its client is the other's server. leg: as in struct
- * view. Packets that follow at any vantage point are taken for `into`. */
-void flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const uint32_t by[2], bool swapped,
-               uint8_t leg);
+ * to its positions of each half (of `into`). swapped: its client is the other's server. leg: added to its
+ * legs. Packets that follow at any vantage point are taken for `into`. DP_ERR_NOMEM leaves them apart. */
+int flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const int64_t by[2], bool swapped,
+              uint8_t leg) DP_MUST_CHECK;
 
 /* ---- clocks (locate.c) ---- */
 /* The bound of a vantage point's clock error; 1 ms where none is known, nothing where stamps are to be
@@ -416,6 +447,12 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
         t -= (int64_t)((double)(t - l->reference_ns) * v->skew);
     return t;
 }
+
+/* ---- pairing.c ---- */
+/* Recognises what belongs together although something on the path rewrites it: aligns the numbers of vantage
+ * points that know a flow by the same name, and joins flows that are one. Looks at what is not settled yet.
+ * last: nothing more comes that could tell better. *ret_joined: how many flows became parts of others. */
+int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined) DP_MUST_CHECK;
 
 /* ---- custody.c ---- */
 /* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */

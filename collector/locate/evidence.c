@@ -12,7 +12,7 @@ static uint64_t near_position(uint64_t near, uint32_t seq)
     return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
 }
 
-static int note_dsack(struct half *h, uint64_t start, uint64_t end)
+static int note_dsack(struct half *h, uint64_t start, uint64_t end, uint32_t vantage)
 {
     /* Several vantage points tell the same. */
     for (size_t i = h->dsack_count, steps = 0; i-- > 0 && steps < 64; steps++)
@@ -20,7 +20,7 @@ static int note_dsack(struct half *h, uint64_t start, uint64_t end)
             return DP_OK;
     int code = dp_grow(&h->dsacks, &h->dsack_room, h->dsack_count + 1, sizeof *h->dsacks);
     if (code == DP_OK)
-        h->dsacks[h->dsack_count++] = (struct range){start, end};
+        h->dsacks[h->dsack_count++] = (struct dsack){start, end, (uint8_t)vantage};
     return code;
 }
 
@@ -38,7 +38,7 @@ static int watch_sack(struct half *h, uint32_t vantage, uint64_t ack, uint32_t s
                            start >= near_position(ack, d->sack[1][0] + shift) &&
                            end <= near_position(ack, d->sack[1][1] + shift);
         if (i == 0 && (end <= ack || inside_next)) { /* RFC 2883: the first block tells what came twice */
-            int code = note_dsack(h, start, end);
+            int code = note_dsack(h, start, end, vantage);
             if (code)
                 return code;
         } else if (end > lane->sacked_above) {

@@ -161,6 +161,57 @@ void flow_free(struct flow *flow, size_t vantages)
     free(flow);
 }
 
+static void renumber_events(struct dp_locate *l, const uint32_t *number)
+{
+    for (size_t i = 0; i < l->segment_count; i++)
+        for (int d = 0; d < 2; d++) {
+            struct side *s = &l->segments[i].side[d];
+            for (size_t k = 0; k < s->loss_count; k++)
+                s->losses[k].flow = number[s->losses[k].flow];
+        }
+    for (size_t i = 0; i < l->reset_count; i++)
+        l->resets[i].flow = number[l->resets[i].flow];
+    for (size_t i = 0; i < l->rewrite_count; i++)
+        l->rewrites[i].flow = number[l->rewrites[i].flow];
+}
+
+int flows_compact(struct dp_locate *l)
+{
+    uint32_t *number = calloc(l->flow_count + 1, sizeof *number);
+    if (!number)
+        return DP_ERR_NOMEM;
+    for (size_t i = 0; i < l->flow_count; i++) /* an event of a flow is one of the flow that it became */
+        number[i] = flow_whole(l->flows[i])->id;
+    uint32_t kept = 0;
+    for (size_t i = 0; i < l->flow_count; i++)
+        if (!l->flows[i]->joined_into)
+            l->flows[i]->id = kept++;
+    for (size_t i = 0; i < l->flow_count; i++)
+        number[i] = l->flows[number[i]]->id;
+    renumber_events(l, number);
+    free(number);
+    kept = 0;
+    for (size_t i = 0; i < l->flow_count; i++) {
+        struct flow *flow = l->flows[i];
+        if (flow->joined_into)
+            flow_free(flow, l->vantage_count);
+        else
+            l->flows[kept++] = flow;
+    }
+    l->flow_count = kept;
+    /* No packet can be filed any more. */
+    free(l->by_endpoints);
+    l->by_endpoints = NULL;
+    l->table_size = 0;
+    memset(l->by_isn, 0, sizeof l->by_isn);
+    for (size_t v = 0; v < l->vantage_count; v++) {
+        free(l->vantages[v].flows);
+        l->vantages[v].flows = NULL;
+        l->vantages[v].flow_room = 0;
+    }
+    return DP_OK;
+}
+
 static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpoints *endpoints,
                     uint8_t proto, struct flow **ret_flow)
 {
@@ -189,7 +240,9 @@ static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpo
     flow->smtp_vantage = NO_VANTAGE;
     l->flows[l->flow_count++] = flow;
     struct table_key key = flow_key(flow);
-    l->by_endpoints[table_slot(l, &key)] = flow; /* a new connection takes an old one's place */
+    struct flow **slot = &l->by_endpoints[table_slot(l, &key)];
+    flow->older = *slot;
+    *slot = flow; /* a new connection takes an old one's place */
     *ret_flow = flow;
     return DP_OK;
 }
@@ -203,28 +256,6 @@ static void remember_isn(struct dp_locate *l, struct flow *flow, uint32_t isn)
     struct flow **bucket = &l->by_isn[isn % ISN_BUCKETS];
     flow->next_by_isn = *bucket;
     *bucket = flow;
-}
-
-/* A flow with this client's initial sequence number: the one with the same endpoints, else one that this
- * vantage point has not seen yet (its addresses are rewritten on the way). */
-static struct flow *find_by_isn(struct dp_locate *l, uint32_t vantage, uint32_t isn, uint8_t proto,
-                                const struct dp_flow_def *def)
-{
-    struct table_key key = table_key(def->proto, &def->a, def->a_port, &def->b, def->b_port);
-    struct flow *rewritten = NULL;
-    for (struct flow *f = l->by_isn[isn % ISN_BUCKETS]; f; f = f->next_by_isn) {
-        if (f->isn != isn || f->proto != proto)
-            continue;
-        struct table_key other = flow_key(f);
-        if (memcmp(&other, &key, sizeof key) == 0)
-            return f;
-        const struct flow *whole = f;
-        while (whole->joined_into)
-            whole = whole->joined_into;
-        if (!whole->seen_at[vantage])
-            rewritten = f;
-    }
-    return rewritten;
 }
 
 static struct dp_endpoints endpoints_of(const struct dp_flow_def *def, bool swapped)
@@ -251,6 +282,63 @@ static bool names_swapped(const struct flow *flow, const struct dp_flow_def *def
     return otherwise;
 }
 
+static bool same_name(const struct dp_endpoints *e, const struct dp_flow_def *def)
+{
+    struct table_key a = table_key(0, &e->client, e->client_port, &e->server, e->server_port);
+    struct table_key b = table_key(0, &def->a, def->a_port, &def->b, def->b_port);
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* A flow with this client's initial sequence number: the one with the same endpoints, else one that this
+ * vantage point has not seen yet (its addresses are rewritten on the way). */
+static struct flow *find_by_isn(struct dp_locate *l, uint32_t vantage, uint32_t isn, uint8_t proto,
+                                const struct dp_flow_def *def)
+{
+    struct table_key key = table_key(def->proto, &def->a, def->a_port, &def->b, def->b_port);
+    struct flow *rewritten = NULL;
+    for (struct flow *f = l->by_isn[isn % ISN_BUCKETS]; f; f = f->next_by_isn) {
+        if (f->isn != isn || f->proto != proto)
+            continue;
+        struct table_key other = flow_key(f);
+        const struct flow *whole = flow_whole(f);
+        bool seen = whole->seen_at[vantage];
+        if (memcmp(&other, &key, sizeof key) == 0 && (!seen || same_name(&whole->seen_as[vantage], def)))
+            return f;
+        if (!seen)
+            rewritten = f;
+    }
+    return rewritten;
+}
+
+static uint32_t apart(uint32_t a, uint32_t b)
+{
+    return a < b ? b - a : a - b;
+}
+
+/* The vantage point whose view of a flow a new one takes over: the nearest that knows it by the same name.
+ * known_as: the flow, or the part of it, that it was found by. */
+static uint32_t like_whom(const struct dp_locate *l, const struct flow *known_as, uint32_t vantage,
+                          const struct dp_flow_def *def)
+{
+    const struct flow *whole = flow_whole(known_as);
+    uint32_t like = NO_VANTAGE;
+    for (uint32_t v = 0; v < l->vantage_count; v++)
+        if (whole->seen_at[v] && same_name(&whole->seen_as[v], def) &&
+            (like == NO_VANTAGE || apart(v, vantage) < apart(like, vantage)))
+            like = v;
+    return like == NO_VANTAGE ? known_as->named_by : like;
+}
+
+/* A leg crosses vantage points that follow each other: none of another leg may lie between. */
+static bool fits_leg(const struct flow *whole, uint32_t vantage, uint32_t like)
+{
+    uint32_t low = vantage < like ? vantage : like, high = vantage < like ? like : vantage;
+    for (uint32_t v = low; v <= high; v++)
+        if (v != vantage && whole->seen_at[v] && whole->views[v].leg != whole->views[like].leg)
+            return false;
+    return true;
+}
+
 /* Where packets of a flow go that became a part of another. */
 static void follow(struct local_flow *local)
 {
@@ -260,26 +348,60 @@ static void follow(struct local_flow *local)
     }
 }
 
-/* A vantage point that meets a joined flow numbers it as the others did that knew it under that name. */
-static void take_view(uint32_t vantage, struct local_flow *local)
+#define NEAR_BYTES (64U << 20)
+
+enum nearness { NOT_KNOWN, NEAR, FAR };
+
+/* Whether a sequence number lies near what is known of a half. */
+static enum nearness number_near(const struct flow *whole, int half, const struct view *like, uint32_t number)
 {
-    struct view view = {0};
-    const struct flow *flow = local->flow;
-    bool fresh = true;
-    for (; flow->joined_into; flow = flow->joined_into) {
-        if (flow->joined_swapped) {
-            uint32_t shift = view.shift[0];
-            view.shift[0] = view.shift[1];
-            view.shift[1] = shift;
-        }
-        view.shift[0] += flow->joined_shift[0];
-        view.shift[1] += flow->joined_shift[1];
-        view.leg = (uint8_t)(view.leg + flow->joined_leg);
-        fresh = !flow->joined_into->seen_at[vantage];
+    const struct half *h = &whole->half[half];
+    uint64_t first = h->first_position ? h->first_position : h->position;
+    if (first == 0)
+        return NOT_KNOWN;
+    uint64_t reach = (h->position > first ? h->position - first : 0) + 2 * NEAR_BYTES;
+    if (reach > UINT32_MAX)
+        return NEAR;
+    return number + like->shift[half] - ((uint32_t)first - NEAR_BYTES) <= reach ? NEAR : FAR;
+}
+
+/* Whether a packet's numbers can be of this flow: those of neither half may be far from what is known. */
+static bool numbers_fit(const struct dp_locate *l, const struct flow *flow, uint32_t vantage,
+                        const struct dp_flow_def *def, bool swapped, const struct dp_digest *d)
+{
+    if (def->proto != 6 || (d->tcp_flags & DP_TCP_RST))
+        return true;
+    const struct flow *whole = flow_whole(flow);
+    const struct view *like = &whole->views[like_whom(l, flow, vantage, def)];
+    for (; flow->joined_into; flow = flow->joined_into)
+        swapped = swapped != flow->joined_swapped;
+    int half = (d->dir == 0) != swapped ? 0 : 1;
+    enum nearness seq = number_near(whole, half, like, d->seq);
+    enum nearness ack =
+        (d->tcp_flags & DP_TCP_ACK) ? number_near(whole, 1 - half, like, d->ack) : NOT_KNOWN;
+    return seq == NEAR || ack == NEAR || (seq == NOT_KNOWN && ack == NOT_KNOWN);
+}
+
+#define OLDER_MOST 8
+
+/* The newest flow between these endpoints that the packet can be of. */
+static struct flow *find_by_endpoints(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def *def,
+                                      const struct dp_digest *d, bool swapped, const uint32_t *isn)
+{
+    if (!l->table_size)
+        return NULL;
+    struct table_key key = table_key(def->proto, &def->a, def->a_port, &def->b, def->b_port);
+    struct flow *f = l->by_endpoints[table_slot(l, &key)];
+    for (int depth = 0; f && depth < OLDER_MOST; f = f->older, depth++) {
+        const struct flow *whole = flow_whole(f);
+        if (isn && f->has_isn && f->isn != *isn)
+            continue; /* the same ports, used again by another connection */
+        if (whole->seen_at[vantage] && !same_name(&whole->seen_as[vantage], def))
+            continue;
+        if (numbers_fit(l, f, vantage, def, names_swapped(f, def, swapped), d))
+            return f;
     }
-    follow(local);
-    if (fresh && !local->flow->seen_at[vantage])
-        local->flow->views[vantage] = view;
+    return NULL;
 }
 
 static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local, const struct dp_digest *d)
@@ -292,11 +414,11 @@ static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local,
 
     if (syn)
         flow = find_by_isn(l, vantage, isn, def->proto, def);
-    if (!flow && l->table_size) {
-        struct table_key key = table_key(def->proto, &def->a, def->a_port, &def->b, def->b_port);
-        flow = l->by_endpoints[table_slot(l, &key)];
-        if (flow && syn && flow->has_isn && flow->isn != isn)
-            flow = NULL; /* the same ports, used again by another connection */
+    if (!flow)
+        flow = find_by_endpoints(l, vantage, def, d, swapped, syn ? &isn : NULL);
+    if (flow) {
+        uint32_t like = like_whom(l, flow, vantage, def);
+        flow = fits_leg(flow_whole(flow), vantage, like) ? flow : NULL;
     }
     if (!flow) {
         struct dp_endpoints endpoints = endpoints_of(def, swapped);
@@ -309,9 +431,16 @@ static int pair(struct dp_locate *l, uint32_t vantage, struct local_flow *local,
     }
     if (syn)
         remember_isn(l, flow, isn);
+    uint32_t like = like_whom(l, flow, vantage, def);
     local->flow = flow;
     local->swapped = swapped;
-    take_view(vantage, local);
+    follow(local);
+    if (!local->flow->seen_at[vantage]) {
+        const struct view *as = &local->flow->views[like];
+        local->flow->views[vantage] = (struct view){.shift = {as->shift[0], as->shift[1]},
+                                                    .ts_shift = {as->ts_shift[0], as->ts_shift[1]},
+                                                    .leg = as->leg};
+    }
     local->flow->seen_at[vantage] = 1;
     local->flow->seen_as[vantage] = endpoints_of(def, local->swapped);
     return DP_OK;
@@ -334,8 +463,9 @@ int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d, st
         return DP_ERR_RANGE;
     struct local_flow *local = &v->flows[d->flow];
     bool opening = local->def.proto == 6 && (d->tcp_flags & (DP_TCP_SYN | DP_TCP_ACK)) == DP_TCP_SYN;
-    if (local->flow && opening && !local->flow->has_isn) {
-        /* Seen from its middle before, or by its answer only; now its SYN. */
+    if (local->flow && opening && !local->flow->has_isn &&
+        numbers_fit(l, local->flow, vantage, &local->def, local->swapped, d)) {
+        /* Seen by its answer only before, or out of order; now its SYN. */
         remember_isn(l, local->flow, d->seq);
     } else if (!local->flow || (opening && local->isn != d->seq)) {
         int code = pair(l, vantage, local, d);

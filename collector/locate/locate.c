@@ -45,7 +45,8 @@ int dp_locate_new(const char *const *names, size_t count, const struct dp_locate
     l->vantages = calloc(count, sizeof *l->vantages);
     l->segments = calloc(count, sizeof *l->segments); /* one more than needed: never an empty allocation */
     l->clocks = calloc(count * count, sizeof *l->clocks);
-    if (!l->vantages || !l->segments || !l->clocks) {
+    l->seams = calloc(count, sizeof *l->seams);
+    if (!l->vantages || !l->segments || !l->clocks || !l->seams) {
         dp_locate_free(l);
         return DP_ERR_NOMEM;
     }
@@ -85,6 +86,7 @@ void dp_locate_free(struct dp_locate *l)
     for (size_t i = 0; l->clocks && i < l->vantage_count * l->vantage_count; i++)
         dp_clock_pair_free(&l->clocks[i]);
     free(l->clocks);
+    free(l->seams);
     free(l->open);
     free(l->vantages);
     free(l->segments);
@@ -206,8 +208,10 @@ static void note_position(struct flow *flow, int half, uint32_t vantage, const s
 {
     struct half *h = &flow->half[half];
     uint64_t end = o->start + o->span, *reached = &flow->views[vantage].position[half];
-    if (h->first_position == 0)
+    if (h->first_position == 0) {
         h->first_position = o->start;
+        h->first_vantage = (uint8_t)vantage;
+    }
     if (half == 0 && app == DP_SMTP_CONTENT &&
         (h->content_vantage == NO_VANTAGE || (h->content_vantage == vantage && o->start > h->content_base))) {
         h->content_base = o->start;
@@ -292,6 +296,7 @@ static int take_origin(struct flow *flow, int half, uint32_t vantage, const stru
         return DP_ERR_NOMEM;
     *flow->origin = (struct dp_endpoints){note->from, note->to, note->from_port, note->to_port};
     flow->origin_end = position + note->len;
+    flow->origin_vantage = (uint8_t)vantage;
     return DP_OK;
 }
 
@@ -438,14 +443,34 @@ static bool all_begun(const struct dp_locate *l)
     return true;
 }
 
+#define LEARN_ROUNDS 4
+
+/* What has to be known before anything is settled. Flows that are recognised as one tell of the clocks, and
+ * clocks tell flows apart that nothing else does. */
+static int learn(struct dp_locate *l, bool final)
+{
+    bool last = false;
+    for (int round = 0; round < LEARN_ROUNDS; round++) {
+        size_t joined;
+        int code = pairing_sweep(l, last, &joined);
+        if (code == DP_OK && (round == 0 || joined)) {
+            code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), horizon(l)));
+            if (code == DP_OK)
+                code = fit_clocks(l);
+        }
+        if (code || last || (!joined && round && !final))
+            return code;
+        last = final && (!joined || round + 2 == LEARN_ROUNDS);
+    }
+    return DP_OK;
+}
+
 static int sweep(struct dp_locate *l, bool final)
 {
     l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
     if (!final && !all_begun(l))
         return DP_OK;
-    int code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), horizon(l)));
-    if (code == DP_OK)
-        code = fit_clocks(l);
+    int code = learn(l, final);
     if (code)
         return code;
     int64_t until = final ? INT64_MAX : fed_until(l); /* by the fitted clocks */

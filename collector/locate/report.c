@@ -422,13 +422,16 @@ static int build_flows(struct dp_locate *l, struct dp_report *r)
 
 int report_build(struct dp_locate *l, struct dp_report **ret_report)
 {
+    int code = flows_compact(l);
+    if (code)
+        return code;
     struct dp_report *r = calloc(1, sizeof *r);
     if (!r)
         return DP_ERR_NOMEM;
     r->verdict_finding = -1;
     r->reference_ns = l->reference_ns;
     review(l);
-    int code = build_vantages(l, r);
+    code = build_vantages(l, r);
     if (code == DP_OK)
         code = build_segments(l, r);
     if (code == DP_OK)

@@ -147,7 +147,6 @@ static int sample_copies(struct work *w, const struct reference *r, size_t count
 static int window_groups(struct work *w, struct orientation *o)
 {
     bool near = w->flow->client_near;
-    work_on_all(w);
     if (o)
         w->flow->client_near = w->half == 0; /* so that places are vantage numbers */
     int code = collect(w);
@@ -167,6 +166,7 @@ static int window_groups(struct work *w, struct orientation *o)
     return code;
 }
 
+#define SURE_NS 200000 /* a difference of round trips that no drift of clocks makes */
 #define SAMPLE_WINDOWS 16
 
 /* Looks at plain groups: for orientation at the beginning of the flow, for the clocks at windows all along
@@ -206,26 +206,44 @@ static bool waits_since(const struct dp_locate *l, const struct flow *flow, int6
     return false;
 }
 
-/* by_itself: only where the flow's own packets tell; the others follow when all that can tell have told. */
-static int orient(struct dp_locate *l, struct flow *flow, int64_t limit, bool by_itself)
+/* What one leg of a flow tells. */
+static int look_at_leg(struct work *w, uint32_t leg, int64_t *votes, int64_t *difference, bool *has_difference)
 {
-    struct work w = {.l = l, .flow = flow};
     struct orientation o = {.low = NO_VANTAGE};
-    for (uint32_t v = 0; v < l->vantage_count; v++) {
-        if (flow->seen_at[v]) {
+    work_on_leg(w, leg);
+    for (uint32_t v = w->low; v < w->high; v++) {
+        if (w->flow->seen_at[v]) {
             o.low = o.low == NO_VANTAGE ? v : o.low;
             o.high = v;
         }
     }
-    int code = each_plain_group(&w, &o);
-    if (code)
-        return code;
-    int64_t difference = 0;
-    bool has_difference = round_trip(&o, &difference);
+    int code = each_plain_group(w, &o);
+    int64_t longer;
+    if (code == DP_OK && round_trip(&o, &longer)) {
+        *difference += longer;
+        *has_difference = true;
+    }
+    *votes += o.ttl_votes;
+    return code;
+}
+
+/* by_itself: only where the flow's own packets tell; the others follow when all that can tell have told. */
+static int orient(struct dp_locate *l, struct flow *flow, int64_t limit, bool by_itself)
+{
+    struct work w = {.l = l, .flow = flow};
+    int64_t votes = 0, difference = 0;
+    bool has_difference = false;
+    for (uint32_t leg = 0; leg < flow->legs; leg++) {
+        int code = look_at_leg(&w, leg, &votes, &difference, &has_difference);
+        if (code)
+            return code;
+    }
     /* Without evidence it can wait for more, until its oldest packet has to be settled. */
-    if (o.ttl_votes == 0 && !has_difference && (by_itself || !waits_since(l, flow, limit)))
+    if (votes == 0 && !has_difference && (by_itself || !waits_since(l, flow, limit)))
         return DP_OK;
-    flow->ttl_votes = o.ttl_votes;
+    /* A host on the way may set the TTL anew; that an answer comes before its question is impossible. */
+    bool contradicted = has_difference && llabs(difference) > SURE_NS && (difference > 0) != (votes > 0);
+    flow->ttl_votes = contradicted ? 0 : votes;
     flow_orient(l, flow, difference, has_difference);
     return DP_OK;
 }
@@ -242,7 +260,8 @@ int custody_sample(struct dp_locate *l, int64_t limit)
 {
     for (int by_itself = 1; by_itself >= 0; by_itself--)
         for (size_t i = 0; i < l->flow_count; i++) {
-            int code = l->flows[i]->oriented ? DP_OK : orient(l, l->flows[i], limit, by_itself);
+            bool done = l->flows[i]->oriented || l->flows[i]->joined_into;
+            int code = done ? DP_OK : orient(l, l->flows[i], limit, by_itself);
             if (code)
                 return code;
         }
@@ -253,6 +272,7 @@ int custody_sample(struct dp_locate *l, int64_t limit)
         if (!flow->oriented || (flow->sampled && flow->sampled_points == points))
             continue;
         struct work w = {.l = l, .flow = flow};
+        work_on_all(&w);
         int code = each_plain_group(&w, NULL);
         if (code)
             return code;

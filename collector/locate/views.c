@@ -45,12 +45,12 @@ uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest, bool ha
 
 /* ---- renumbering ---- */
 
-static uint64_t moved(uint64_t position, uint32_t by)
+static uint64_t moved(uint64_t position, int64_t by)
 {
-    return position ? position + (uint64_t)(int64_t)(int32_t)by : 0;
+    return position ? position + (uint64_t)by : 0;
 }
 
-static void move_data(struct lane *lane, uint32_t by)
+static void move_data(struct lane *lane, int64_t by)
 {
     for (size_t i = 0; i < lane->count; i++)
         lane->items[i].start = moved(lane->items[i].start, by);
@@ -65,26 +65,90 @@ static void move_seq(struct lane *control, uint32_t by)
     }
 }
 
-static void move_ack(struct lane *control, uint32_t by)
+static void move_ack(struct lane *control, int64_t by)
 {
     for (size_t i = 0; i < control->count; i++)
-        control->items[i].start += (uint64_t)(int64_t)(int32_t)by << KEY_BITS;
+        control->items[i].start += (uint64_t)by << KEY_BITS;
 }
 
-void view_shift(struct flow *flow, int half, uint32_t vantage, uint32_t by)
+static void move_acknowledged(struct half *h, uint32_t vantage, int64_t by)
+{
+    struct ack_lane *lane = &h->acks[vantage];
+    for (size_t i = 0; i < lane->count; i++)
+        lane->marks[i].position = moved(lane->marks[i].position, by);
+    lane->sacked_above = moved(lane->sacked_above, by);
+    for (size_t i = 0; i < h->dsack_count; i++)
+        if (h->dsacks[i].vantage == vantage) {
+            h->dsacks[i].start = moved(h->dsacks[i].start, by);
+            h->dsacks[i].end = moved(h->dsacks[i].end, by);
+        }
+}
+
+/* What evidence.c has gathered at the points at either end of the path. */
+static void move_outer(const struct dp_locate *l, const struct flow *flow, struct half *h, uint32_t vantage,
+                       int64_t by)
+{
+    bool forward = half_forward(flow, h == &flow->half[0] ? 0 : 1);
+    if (vantage == place_to_vantage(l, forward, 0)) {
+        h->first_end = moved(h->first_end, by);
+        for (uint32_t i = 0; i < h->hole_count; i++) {
+            h->holes[i].start = moved(h->holes[i].start, by);
+            h->holes[i].end = moved(h->holes[i].end, by);
+        }
+    }
+    if (vantage == place_to_vantage(l, forward, (uint32_t)l->vantage_count - 1)) {
+        h->passed_first = moved(h->passed_first, by);
+        h->passed_last = moved(h->passed_last, by);
+        h->previous_end = moved(h->previous_end, by);
+        for (size_t i = 0; i < h->gap_count; i++) {
+            h->gaps[i].start = moved(h->gaps[i].start, by);
+            h->gaps[i].end = moved(h->gaps[i].end, by);
+        }
+    }
+}
+
+static void move_notes(struct flow *flow, int half, uint32_t vantage, int64_t by)
+{
+    for (size_t i = 0; i < flow->mail_count; i++)
+        if (flow->mails[i].vantage == vantage && flow->mails[i].half == half)
+            flow->mails[i].position = moved(flow->mails[i].position, by);
+    if (flow->origin && half == 0 && flow->origin_vantage == vantage)
+        flow->origin_end = moved(flow->origin_end, by);
+}
+
+void view_shift(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage, int64_t by)
 {
     struct view *view = &flow->views[vantage];
     struct half *h = &flow->half[half];
-    view->shift[half] += by;
+    view->shift[half] += (uint32_t)by;
     view->position[half] = moved(view->position[half], by);
     if (flow->proto != 6 || by == 0)
         return;
     move_data(&h->data[vantage], by);
-    move_seq(&h->control[vantage], by);
+    move_seq(&h->control[vantage], (uint32_t)by);
     move_ack(&flow->half[1 - half].control[vantage], by);
-    for (size_t i = 0; i < h->acks[vantage].count; i++)
-        h->acks[vantage].marks[i].position = moved(h->acks[vantage].marks[i].position, by);
-    h->acks[vantage].sacked_above = moved(h->acks[vantage].sacked_above, by);
+    move_acknowledged(h, vantage, by);
+    move_outer(l, flow, h, vantage, by);
+    if (h->first_vantage == vantage)
+        h->first_position = moved(h->first_position, by);
+    if (h->content_vantage == vantage)
+        h->content_base = moved(h->content_base, by);
+    move_notes(flow, half, vantage, by);
+    h->position = 0;
+    for (size_t v = 0; v < l->vantage_count; v++)
+        if (flow->views[v].position[half] > h->position)
+            h->position = flow->views[v].position[half];
+}
+
+uint64_t control_key_moved(const struct observation *o, int64_t seq, int64_t acknowledged)
+{
+    return control_key_bare(o, acknowledged) ^ seq_part(o->hash + (uint32_t)seq);
+}
+
+uint64_t control_key_bare(const struct observation *o, int64_t acknowledged)
+{
+    uint64_t key = (o->start + ((uint64_t)acknowledged << KEY_BITS)) ^ seq_part(o->hash);
+    return (o->marks & MARK_HAS_TS) ? key ^ ts_part(o->tsval) : key;
 }
 
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by)
@@ -151,9 +215,8 @@ void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, 
 /* ---- joining ---- */
 
 /* What is known of a whole half goes over; what evidence.c gathers while settling does not exist yet. */
-static void join_half(struct dp_locate *l, struct half *into, struct half *from, uint32_t by)
+static void join_half(struct dp_locate *l, struct half *into, struct half *from)
 {
-    uint64_t first = moved(from->first_position, by), position = moved(from->position, by);
     for (size_t v = 0; v < l->vantage_count; v++) {
         if (from->data[v].seen || from->control[v].seen) {
             struct lane data = into->data[v], control = into->control[v];
@@ -168,13 +231,16 @@ static void join_half(struct dp_locate *l, struct half *into, struct half *from,
             from->acks[v] = acks;
         }
     }
-    if (first && (into->first_position == 0 || first < into->first_position))
-        into->first_position = first;
-    if (position > into->position)
-        into->position = position;
+    if (from->first_position &&
+        (into->first_position == 0 || from->first_position < into->first_position)) {
+        into->first_position = from->first_position;
+        into->first_vantage = from->first_vantage;
+    }
+    if (from->position > into->position)
+        into->position = from->position;
     if (into->content_vantage == NO_VANTAGE && from->content_vantage != NO_VANTAGE) {
         into->content_vantage = from->content_vantage;
-        into->content_base = moved(from->content_base, by);
+        into->content_base = from->content_base;
     }
     into->syn = into->syn || from->syn;
     into->rst = into->rst || from->rst;
@@ -187,6 +253,20 @@ static void join_half(struct dp_locate *l, struct half *into, struct half *from,
         into->longest_zero_ns = from->longest_zero_ns;
 }
 
+/* The reports of what came twice, each by the numbers of the view that showed it. */
+static int join_dsacks(struct half *into, const struct half *from)
+{
+    if (from->dsack_count == 0)
+        return DP_OK;
+    int code = dp_grow(&into->dsacks, &into->dsack_room, into->dsack_count + from->dsack_count,
+                       sizeof *into->dsacks);
+    if (code)
+        return code;
+    memcpy(into->dsacks + into->dsack_count, from->dsacks, from->dsack_count * sizeof *from->dsacks);
+    into->dsack_count += from->dsack_count;
+    return DP_OK;
+}
+
 static void swap_roles(struct dp_locate *l, struct flow *flow)
 {
     struct half half = flow->half[0];
@@ -197,9 +277,17 @@ static void swap_roles(struct dp_locate *l, struct flow *flow)
     for (size_t v = 0; v < l->vantage_count; v++) {
         struct view *view = &flow->views[v];
         struct dp_endpoints *e = &flow->seen_as[v];
-        *view = (struct view){{view->position[1], view->position[0]}, {view->shift[1], view->shift[0]},
-                              {view->ts_shift[1], view->ts_shift[0]}, {view->closed[1], view->closed[0]},
-                              {view->over_ns[1], view->over_ns[0]},   view->leg};
+        struct view was = *view;
+        for (int h = 0; h < 2; h++) {
+            view->position[h] = was.position[1 - h];
+            view->shift[h] = was.shift[1 - h];
+            view->ts_shift[h] = was.ts_shift[1 - h];
+            view->closed[h] = was.closed[1 - h];
+            view->over_ns[h] = was.over_ns[1 - h];
+            view->aligned[h] = was.aligned[1 - h];
+            view->compared[h] = was.compared[1 - h];
+            view->tried[h] = was.tried[1 - h];
+        }
         *e = (struct dp_endpoints){e->server, e->client, e->server_port, e->client_port};
     }
 }
@@ -225,57 +313,90 @@ static void join_smtp(struct flow *into, const struct flow *from)
     memcpy(into->smtp_text, from->smtp_text, sizeof into->smtp_text);
 }
 
-/* What notes told goes over; `into` has room for its own only, the rest is dropped where memory is out. */
-static void join_notes(struct flow *into, struct flow *from, const uint32_t by[2])
+/* What notes told goes over; the rest is dropped where memory is out. */
+static void join_notes(struct flow *into, struct flow *from)
 {
     if (!into->origin && from->origin) {
         into->origin = from->origin;
-        into->origin_end = moved(from->origin_end, by[0]);
+        into->origin_end = from->origin_end;
+        into->origin_vantage = from->origin_vantage;
         from->origin = NULL;
     }
     for (size_t i = 0; i < from->mail_count && into->mail_count < MAIL_MARKS_MOST; i++) {
         if (dp_grow(&into->mails, &into->mail_room, into->mail_count + 1, sizeof *into->mails))
             return;
-        struct mail_mark *mark = &into->mails[into->mail_count++];
-        *mark = from->mails[i];
-        mark->position = moved(mark->position, by[mark->half]);
+        into->mails[into->mail_count++] = from->mails[i];
     }
     from->mail_count = 0;
 }
 
-void flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const uint32_t by[2], bool swapped,
-               uint8_t leg)
+bool flow_settled(const struct dp_locate *l, const struct flow *flow)
 {
+    for (int half = 0; half < 2; half++)
+        for (size_t v = 0; v < l->vantage_count; v++) {
+            const struct half *h = &flow->half[half];
+            if (h->data[v].seen != h->data[v].count || h->control[v].seen != h->control[v].count)
+                return true;
+        }
+    return false;
+}
+
+/* Nothing has been concluded yet: which way it runs, and what was lost before it, is looked at again. */
+static void begin_anew(struct dp_locate *l, struct flow *flow)
+{
+    flow->oriented = flow->certain_orientation = flow->sampled = false;
+    flow->client_near = true;
+    flow->ttl_votes = 0;
+    for (int half = 0; half < 2; half++) {
+        struct half *h = &flow->half[half];
+        h->first_end = 0;
+        h->hole_count = 0;
+        h->before_count = 0;
+        for (size_t v = 0; v < l->vantage_count; v++)
+            for (size_t i = 0; i < h->data[v].count; i++)
+                h->data[v].items[i].marks &= (uint16_t)~MARK_VISITED;
+    }
+}
+
+static void ignore_alike(struct dp_locate *l, struct flow *a, struct flow *b, int half)
+{
+    if (a->half[half].ts_ignored != b->half[half].ts_ignored)
+        flow_ignore_ts(l, a->half[half].ts_ignored ? b : a, half);
+    if (a->half[half].id_ignored != b->half[half].id_ignored)
+        flow_ignore_ids(l, a->half[half].id_ignored ? b : a, half);
+}
+
+int flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const int64_t by[2], bool swapped,
+              uint8_t leg)
+{
+    for (int half = 0; half < 2; half++) {
+        int code = join_dsacks(&into->half[half], &from->half[swapped ? 1 - half : half]);
+        if (code)
+            return code;
+    }
     if (swapped)
         swap_roles(l, from);
     for (uint32_t v = 0; v < l->vantage_count; v++) {
         if (!from->seen_at[v])
             continue;
-        from->views[v].leg = leg;
+        from->views[v].leg = (uint8_t)(from->views[v].leg + leg);
         for (int half = 0; half < 2; half++)
-            view_shift(from, half, v, by[half]);
-    }
-    for (int half = 0; half < 2; half++) {
-        if (from->half[half].ts_ignored)
-            flow_ignore_ts(l, into, half);
-        if (from->half[half].id_ignored)
-            flow_ignore_ids(l, into, half);
-        if (into->half[half].ts_ignored && !from->half[half].ts_ignored)
-            flow_ignore_ts(l, from, half);
-        if (into->half[half].id_ignored && !from->half[half].id_ignored)
-            flow_ignore_ids(l, from, half);
-        join_half(l, &into->half[half], &from->half[half], by[half]);
+            view_shift(l, from, half, v, by[half]);
     }
     join_views(l, into, from);
+    for (int half = 0; half < 2; half++) {
+        ignore_alike(l, into, from, half);
+        join_half(l, &into->half[half], &from->half[half]);
+    }
     into->established = into->established || from->established;
     into->client_known = into->client_known || from->client_known;
-    if (leg >= into->legs)
-        into->legs = (uint8_t)(leg + 1);
+    if (leg + from->legs > into->legs)
+        into->legs = (uint8_t)(leg + from->legs);
     join_smtp(into, from);
-    join_notes(into, from, by);
+    join_notes(into, from);
+    if (!flow_settled(l, into))
+        begin_anew(l, into);
     from->joined_into = into;
-    from->joined_shift[0] = by[0];
-    from->joined_shift[1] = by[1];
-    from->joined_leg = leg;
     from->joined_swapped = swapped;
+    return DP_OK;
 }

@@ -39,10 +39,10 @@ static void relay(struct sim *sim, struct proxied *p, int half, uint32_t len)
 static void join(struct dp_locate *l)
 {
     struct flow *near = l->flows[0], *far = l->flows[1];
-    uint32_t by[2];
+    int64_t by[2];
     for (int half = 0; half < 2; half++)
-        by[half] = (uint32_t)(near->half[half].first_position - far->half[half].first_position);
-    flow_join(l, near, far, by, false, 1);
+        by[half] = (int64_t)(near->half[half].first_position - far->half[half].first_position);
+    assert_int_equal(flow_join(l, near, far, by, false, 1), DP_OK);
     near->handovers = calloc(1, sizeof *near->handovers);
     assert_non_null(near->handovers);
     for (int half = 0; half < 2; half++) {
