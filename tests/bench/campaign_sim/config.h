@@ -15,6 +15,7 @@
 #define EPOCH 1700000000000000000LL
 
 enum { MAX_POINTS = 6, MAX_STRETCHES = MAX_POINTS + 1, MAX_FLOWS = 600, NO_POINT = 0xff };
+enum { WINDOW_SCALE = 7 };        /* of all ends */
 enum { TO_FAR = 0, TO_NEAR = 1 }; /* as DP_FORWARD and DP_REVERSE */
 
 enum fault_kind {

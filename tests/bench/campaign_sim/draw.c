@@ -91,6 +91,8 @@ void draw_syn_proxy(struct config *c, uint32_t stretch)
                                              .stretch = stretch,
                                              .mss = (uint16_t)rng_between(&r, 1200, 1460),
                                              .wscale = (uint8_t)rng_between(&r, 5, 10)};
+    if (rng_chance(&r, 0.75)) /* as the servers behind it have: then no window field need be rewritten */
+        c->syn_proxy.wscale = WINDOW_SCALE;
 }
 
 void draw_proxy(struct config *c, uint32_t stretch)

@@ -51,7 +51,7 @@ static bool set_all_points(struct config *c, const char *what, double v)
     return true;
 }
 
-enum kind { NUMBER, YES, WORD, REAL, BYTES };
+enum kind { NUMBER, YES, SMALL, WORD, REAL, BYTES };
 
 static const struct setting {
     const char *key;
@@ -73,6 +73,7 @@ static const struct setting {
     {"tlp", offsetof(struct config, tlp), YES},
     {"syn_proxy", offsetof(struct config, syn_proxy.on), YES},
     {"syn_proxy_timestamps", offsetof(struct config, syn_proxy.timestamps), YES},
+    {"syn_proxy_scale", offsetof(struct config, syn_proxy.wscale), SMALL},
     {"proxy", offsetof(struct config, proxy.on), YES},
     {"proxy_share", offsetof(struct config, proxy.share), REAL},
     {"tunnel_first", offsetof(struct config, tunnel[0].first), WORD},
@@ -91,6 +92,8 @@ static void apply(struct config *c, const struct setting *x, double v)
         *(int *)at = (int)v;
     else if (x->kind == YES)
         *(bool *)at = v > 0;
+    else if (x->kind == SMALL)
+        *(uint8_t *)at = (uint8_t)v;
     else if (x->kind == WORD)
         *(uint32_t *)at = (uint32_t)v;
     else if (x->kind == REAL)

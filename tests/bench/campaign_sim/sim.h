@@ -275,6 +275,7 @@ struct sim {
     uint64_t proxy_resets;              /* that a proxy sent by itself */
     uint64_t crossed[MAX_STRETCHES][2]; /* packets that set out over the stretch and were not lost */
     uint32_t options_removed;           /* bit i: from a SYN in stretch i */
+    uint32_t options_answered;          /* bit i: a SYN proxy there offers more, or less, than the end */
     enum proxy_state proxy_state;
     int64_t reset_done_ns;
     int64_t reset_ns;
