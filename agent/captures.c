@@ -18,7 +18,7 @@ struct agent_capture {
     char capture_id[64];
     char vantage[96];
     char interface[16];
-    char *filter; /* in force */
+    char *filter; /* in force, as it is shown */
     uint64_t request;
     struct dp_capture_process *process; /* NULL after it ended */
     struct agent_stream
@@ -238,7 +238,8 @@ static int start_process(struct agent *agent, struct agent_capture *capture,
         .capture_id = capture->capture_id,
         .vantage = capture->vantage,
         .interface = capture->interface,
-        .filter = capture->filter,
+        .filter = message->filter,
+        .own_filter = dp_policy_filter(agent->policy),
         .snaplen = message->snaplen,
         .duration_ms = message->duration_ms,
         .max_packets = message->max_packets,

@@ -125,7 +125,7 @@ int dp_pipe_reader_next(struct dp_pipe_reader *reader, struct dp_pipe_message *r
     return DP_OK;
 }
 
-/* The config's fixed part: key, 4 numbers of 4 bytes, 3 of 8; then four texts, each with its terminator. */
+/* The config's fixed part: key, 4 numbers of 4 bytes, 3 of 8; then five texts, each with its terminator. */
 #define CONFIG_FIXED (DP_HASH_KEY_SIZE + 4 * 4 + 3 * 8)
 
 static uint8_t *put_text(uint8_t *at, const char *text)
@@ -138,7 +138,7 @@ static uint8_t *put_text(uint8_t *at, const char *text)
 int dp_pipe_config_pack(const struct dp_pipe_config *config, uint8_t **ret_bytes, size_t *ret_len)
 {
     size_t len = CONFIG_FIXED + strlen(config->interface) + strlen(config->vantage) +
-                 strlen(config->ring_directory) + strlen(config->filter) + 4;
+                 strlen(config->ring_directory) + strlen(config->filter) + strlen(config->own_filter) + 5;
     uint8_t *bytes = malloc(DP_PIPE_HEADER + len);
     if (!bytes)
         return DP_ERR_NOMEM;
@@ -156,7 +156,8 @@ int dp_pipe_config_pack(const struct dp_pipe_config *config, uint8_t **ret_bytes
     at = put_text(at + 40, config->interface);
     at = put_text(at, config->vantage);
     at = put_text(at, config->ring_directory);
-    (void)put_text(at, config->filter);
+    at = put_text(at, config->filter);
+    (void)put_text(at, config->own_filter);
     *ret_bytes = bytes;
     *ret_len = DP_PIPE_HEADER + len;
     return DP_OK;
@@ -193,6 +194,7 @@ int dp_pipe_config_unpack(const uint8_t *bytes, size_t len, struct dp_pipe_confi
     at = get_text(at, end, config->vantage, sizeof config->vantage);
     at = get_text(at, end, config->ring_directory, sizeof config->ring_directory);
     at = get_text(at, end, config->filter, sizeof config->filter);
+    at = get_text(at, end, config->own_filter, sizeof config->own_filter);
     int code = at == end ? DP_OK : DP_ERR_PROTOCOL;
     if (code == DP_OK)
         *ret_config = *config;

@@ -65,6 +65,7 @@ struct dp_pipe_config {
     char vantage[96];
     char ring_directory[1024];
     char filter[DP_PIPE_MAX_FILTER];
+    char own_filter[DP_PIPE_MAX_FILTER];
 };
 
 /* *ret_bytes is malloc'd and holds the whole message, header included. DP_ERR_NOMEM. */

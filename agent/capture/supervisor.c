@@ -311,6 +311,9 @@ static int pack_config(const struct dp_capture_spec *spec, uint8_t **ret_bytes, 
     if (code == DP_OK)
         code = copy_field(config->filter, sizeof config->filter, spec->filter, "filter", diag);
     if (code == DP_OK)
+        code = copy_field(config->own_filter, sizeof config->own_filter, spec->own_filter, "policy's filter",
+                          diag);
+    if (code == DP_OK)
         code = dp_pipe_config_pack(config, ret_bytes, ret_len);
     explicit_bzero(config, sizeof *config);
     free(config);

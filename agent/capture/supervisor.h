@@ -15,7 +15,8 @@ struct dp_capture_spec {
     const char *capture_id;
     const char *vantage; /* agent/interface */
     const char *interface;
-    const char *filter; /* already narrowed by policy; may be "" */
+    const char *filter;     /* requested, with all parentheses closed; may be "" */
+    const char *own_filter; /* the policy's, that narrows it; NULL or "": none */
     uint32_t snaplen;
     uint32_t duration_ms;       /* the child stops by itself then */
     uint64_t max_packets;       /* 0: no bound */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/filter/filter.h"
+
 #define LINKTYPE_RAW 101
 #define MAX_SNAPLEN 262144
 #define MIN_SNAPLEN 64 /* shorter ones cut the headers that a digest is made of */
@@ -14,6 +16,7 @@
 
 struct dp_tap {
     pcap_t *pcap;
+    struct dp_filter *filter;
     int link_type;
     uint32_t snaplen;
     uint64_t dropped;
@@ -80,51 +83,68 @@ static void ignore_outgoing(pcap_t *pcap, const char *interface)
         (void)setsockopt(pcap_fileno(pcap), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
 }
 
-static int set_filter(pcap_t *pcap, const struct dp_pipe_config *config, struct dp_diag *diag)
+/* What was asked for is about the innermost packets, which the kernel doesn't see: it lets through what may
+ * carry them, as far as the host's own filter allows, and the rest is seen to as they are read. */
+static int set_filter(struct dp_tap *tap, const struct dp_pipe_config *config, struct dp_diag *diag)
 {
+    char *text = NULL;
     struct bpf_program program;
-    if (pcap_compile(pcap, &program, config->filter, 1, PCAP_NETMASK_UNKNOWN) != 0)
-        return dp_fail(diag, DP_ERR_FILTER, "The filter \"%.200s\" does not compile: %s.", config->filter,
-                       pcap_geterr(pcap));
-    int status = pcap_setfilter(pcap, &program);
-    pcap_freecode(&program);
-    if (status != 0)
-        return dp_fail(diag, DP_ERR_FILTER, "The kernel does not take the filter: %s.", pcap_geterr(pcap));
-    return DP_OK;
+    int code = dp_filter_new(config->filter, DP_FILTER_INNERMOST, &tap->filter);
+    if (code == DP_OK)
+        code = dp_filter_prepare(tap->filter, tap->link_type, diag);
+    if (code == DP_OK)
+        code = dp_filter_for_kernel(config->own_filter, config->filter, &text);
+    if (code == DP_OK && pcap_compile(tap->pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN) != 0) {
+        code = dp_fail(diag, DP_ERR_FILTER,
+                       "The filter \"%.200s\", narrowed by \"%.200s\", does not compile: %s.", config->filter,
+                       config->own_filter, pcap_geterr(tap->pcap));
+    } else if (code == DP_OK) {
+        if (pcap_setfilter(tap->pcap, &program) != 0)
+            code = dp_fail(diag, DP_ERR_FILTER, "The kernel does not take the filter: %s.",
+                           pcap_geterr(tap->pcap));
+        pcap_freecode(&program);
+    }
+    free(text);
+    return code;
+}
+
+static int note_link_type(struct dp_tap *tap, const char *interface, struct dp_diag *diag)
+{
+    /* DLT and LINKTYPE numbers agree, except for raw IP. */
+    int type = pcap_datalink(tap->pcap);
+    tap->link_type = type == DLT_RAW ? LINKTYPE_RAW : type;
+    tap->snaplen = (uint32_t)pcap_snapshot(tap->pcap);
+    if (dp_link_type_supported(tap->link_type))
+        return DP_OK;
+    return dp_fail(diag, DP_ERR_UNSUPPORTED,
+                   "The interface %s has link type %d (%s), which droppoint can't read.", interface,
+                   tap->link_type, pcap_datalink_val_to_name(type));
 }
 
 int dp_tap_open(const struct dp_pipe_config *config, struct dp_tap **ret_tap, struct dp_diag *diag)
 {
     char text[PCAP_ERRBUF_SIZE] = "";
-    pcap_t *pcap = pcap_create(config->interface, text);
-    if (!pcap)
-        return dp_fail(diag, DP_ERR_INTERFACE, "The interface %s can't be opened: %s.", config->interface,
-                       text);
-    int code = activate(pcap, config, diag);
+    struct dp_tap *tap = calloc(1, sizeof *tap);
+    if (!tap)
+        return DP_ERR_NOMEM;
+    tap->pcap = pcap_create(config->interface, text);
+    int code = DP_OK;
+    if (!tap->pcap)
+        code =
+            dp_fail(diag, DP_ERR_INTERFACE, "The interface %s can't be opened: %s.", config->interface, text);
     if (code == DP_OK)
-        ignore_outgoing(pcap, config->interface);
+        code = activate(tap->pcap, config, diag);
     if (code == DP_OK)
-        code = set_filter(pcap, config, diag);
-    if (code == DP_OK && pcap_setnonblock(pcap, 1, text) != 0)
+        code = note_link_type(tap, config->interface, diag);
+    if (code == DP_OK)
+        ignore_outgoing(tap->pcap, config->interface);
+    if (code == DP_OK)
+        code = set_filter(tap, config, diag);
+    if (code == DP_OK && pcap_setnonblock(tap->pcap, 1, text) != 0)
         code = dp_fail(diag, DP_ERR_IO, "The interface %s can't be read without blocking: %s.",
                        config->interface, text);
-    struct dp_tap *tap = code == DP_OK ? calloc(1, sizeof *tap) : NULL;
-    if (code == DP_OK && !tap)
-        code = DP_ERR_NOMEM;
-    if (code == DP_OK) {
-        /* DLT and LINKTYPE numbers agree, except for raw IP. */
-        tap->link_type = pcap_datalink(pcap) == DLT_RAW ? LINKTYPE_RAW : pcap_datalink(pcap);
-        tap->snaplen = (uint32_t)pcap_snapshot(pcap);
-        tap->pcap = pcap;
-        if (!dp_link_type_supported(tap->link_type)) {
-            code = dp_fail(diag, DP_ERR_UNSUPPORTED,
-                           "The interface %s has link type %d (%s), which droppoint can't read.",
-                           config->interface, tap->link_type, pcap_datalink_val_to_name(pcap_datalink(pcap)));
-            free(tap);
-        }
-    }
     if (code != DP_OK) {
-        pcap_close(pcap);
+        dp_tap_close(tap);
         return code;
     }
     *ret_tap = tap;
@@ -135,7 +155,9 @@ void dp_tap_close(struct dp_tap *tap)
 {
     if (!tap)
         return;
-    pcap_close(tap->pcap);
+    if (tap->pcap)
+        pcap_close(tap->pcap);
+    dp_filter_free(tap->filter);
     free(tap);
 }
 
@@ -155,6 +177,7 @@ int dp_tap_fd(const struct dp_tap *tap)
 }
 
 struct reading {
+    struct dp_tap *tap;
     dp_tap_taker taker;
     void *context;
 };
@@ -162,6 +185,8 @@ struct reading {
 static void on_packet(u_char *user, const struct pcap_pkthdr *header, const u_char *frame)
 {
     const struct reading *reading = (const struct reading *)(const void *)user;
+    if (!dp_filter_confirm(reading->tap->filter, reading->tap->link_type, frame, header->caplen, header->len))
+        return;
     /* With nanosecond precision tv_usec holds nanoseconds. */
     int64_t ts_ns = (int64_t)header->ts.tv_sec * 1000000000 + header->ts.tv_usec;
     reading->taker(reading->context, ts_ns, frame, header->caplen, header->len);
@@ -170,7 +195,7 @@ static void on_packet(u_char *user, const struct pcap_pkthdr *header, const u_ch
 int dp_tap_read(struct dp_tap *tap, int max, dp_tap_taker taker, void *context, size_t *ret_count,
                 struct dp_diag *diag)
 {
-    struct reading reading = {taker, context};
+    struct reading reading = {tap, taker, context};
     int got = pcap_dispatch(tap->pcap, max, on_packet, (u_char *)&reading);
     if (got < 0)
         return dp_fail(diag, DP_ERR_INTERFACE, "%s. What was captured until then is kept.",

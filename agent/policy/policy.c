@@ -144,11 +144,16 @@ bool dp_policy_interface_allowed(const struct dp_policy *policy, const char *int
     return false;
 }
 
+const char *dp_policy_filter(const struct dp_policy *policy)
+{
+    return policy->file && policy->file->filter ? policy->file->filter : "";
+}
+
 static int join_filters(const char *own, const char *requested, char **ret_filter)
 {
     char *filter = NULL;
     int len;
-    if (!own || blank(own))
+    if (blank(own))
         len = asprintf(&filter, "%s", blank(requested) ? "" : requested);
     else if (blank(requested))
         len = asprintf(&filter, "%s", own);
@@ -175,7 +180,7 @@ int dp_policy_capture(const struct dp_policy *policy, const struct dp_policy_req
     if (!parentheses_closed(request->filter))
         return dp_fail(diag, DP_ERR_FILTER, "The filter \"%.200s\" has parentheses that do not match.",
                        request->filter);
-    int code = join_filters(policy->file ? policy->file->filter : NULL, request->filter, &ret_grant->filter);
+    int code = join_filters(dp_policy_filter(policy), request->filter, &ret_grant->filter);
     if (code == DP_OK)
         ret_grant->ring_bytes = policy->ring ? request->ring_bytes : 0;
     return code;

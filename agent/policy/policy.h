@@ -28,7 +28,8 @@ struct dp_policy_request {
 };
 
 struct dp_policy_grant {
-    char *filter;        /* the policy's AND the requested one; free with dp_policy_grant_free */
+    char *filter;        /* the policy's AND the requested one, to be shown; free with
+                            dp_policy_grant_free */
     uint64_t ring_bytes; /* 0 where the policy allows no ring */
 };
 
@@ -43,6 +44,9 @@ int dp_policy_capture(const struct dp_policy *policy, const struct dp_policy_req
                       struct dp_policy_grant *ret_grant, struct dp_diag *diag) DP_MUST_CHECK;
 void dp_policy_grant_free(struct dp_policy_grant *grant);
 
+/* The filter that every capture's packets must pass, as they are on the wire; "": none. Lives as long as the
+ * policy. */
+const char *dp_policy_filter(const struct dp_policy *policy);
 bool dp_policy_interface_allowed(const struct dp_policy *policy, const char *interface);
 enum dp_policy_payload dp_policy_payload(const struct dp_policy *policy);
 /* Whether the text of SMTP error replies may leave; codes always do. */

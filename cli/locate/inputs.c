@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "cli/locate/filter.h"
+#include "common/filter/filter.h"
 #include "common/capfile/capfile.h"
 #include "common/digest/digest.h"
 
@@ -25,7 +25,7 @@
 /* Packets of several processors or interfaces may stand in a file this much out of order. */
 #define DISORDER_NS INT64_C(1000000000)
 
-#define WARNINGS 2
+#define WARNINGS 4
 
 struct input {
     const char *name;
@@ -37,6 +37,9 @@ struct input {
     bool begun;
     int64_t first_ns, last_ns; /* least and greatest stamp, before the filter */
     int64_t current_ns;        /* of the packet read last */
+    uint64_t digested;         /* packets that the engine gets */
+    uint64_t cut;              /* by the snap length, before the end of their innermost transport header */
+    uint64_t only_outside;     /* left out by the filter for what the frame carries */
     char warnings[WARNINGS][512];
     size_t warning_count;
 };
@@ -45,6 +48,7 @@ struct dp_inputs {
     struct input *list;
     size_t count;
     struct dp_filter *filter;
+    bool filtered;
     struct dp_batch batch; /* reused */
     bool by_own_start;
     bool has_reference;
@@ -65,7 +69,8 @@ static int random_key(uint8_t key[DP_HASH_KEY_SIZE], struct dp_diag *diag)
     return DP_OK;
 }
 
-int dp_inputs_open(const struct dp_locate_args *args, struct dp_inputs **ret_inputs, struct dp_diag *diag)
+int dp_inputs_open(const struct dp_locate_args *args, bool outermost, struct dp_inputs **ret_inputs,
+                   struct dp_diag *diag)
 {
     struct dp_inputs *inputs = calloc(1, sizeof *inputs);
     if (!inputs)
@@ -73,7 +78,9 @@ int dp_inputs_open(const struct dp_locate_args *args, struct dp_inputs **ret_inp
     inputs->checked_link_type = -1;
     inputs->count = args->count;
     inputs->list = calloc(args->count, sizeof *inputs->list);
-    int code = inputs->list ? dp_filter_new(args->filter, &inputs->filter) : DP_ERR_NOMEM;
+    inputs->filtered = args->filter && args->filter[0];
+    enum dp_filter_level level = outermost ? DP_FILTER_OUTERMOST : DP_FILTER_INNERMOST;
+    int code = inputs->list ? dp_filter_new(args->filter, level, &inputs->filter) : DP_ERR_NOMEM;
     uint8_t key[DP_HASH_KEY_SIZE];
     if (code == DP_OK)
         code = random_key(key, diag);
@@ -113,7 +120,7 @@ static int check_link_type(struct dp_inputs *inputs, const struct input *input, 
         return dp_fail(
             diag, DP_ERR_UNSUPPORTED,
             "%s: holds packets of link type %d%s%s%s, which droppoint cannot read. Capture on an Ethernet, "
-            "cooked (any), raw IP, loopback or nflog interface.",
+            "cooked (any), raw IP, PPP, loopback or nflog interface.",
             input->path, link_type, name ? " (" : "", name ? name : "", name ? ")" : "");
     }
     inputs->checked_link_type = link_type;
@@ -133,6 +140,32 @@ static void note_time(struct input *input, int64_t ts_ns)
     input->current_ns = ts_ns;
 }
 
+/* Why a packet is not among those that are compared. */
+static void note_left_out(struct dp_inputs *inputs, struct input *input, struct dp_filter_counts before)
+{
+    struct dp_filter_counts now = dp_filter_counts(inputs->filter);
+    input->cut += now.cut - before.cut;
+    input->only_outside += now.only_outside - before.only_outside;
+}
+
+static int digest(struct dp_inputs *inputs, struct input *input, const struct dp_capfile_packet *packet)
+{
+    uint64_t other = inputs->batch.other_packets;
+    int code = dp_digester_frame(input->digester, packet->link_type, packet->ts_ns, packet->data,
+                                 packet->captured, packet->wire_len, &inputs->batch);
+    if (code != DP_OK)
+        return code;
+    if (inputs->batch.other_packets == other) {
+        input->digested++;
+        return DP_OK;
+    }
+    struct dp_packet ignored;
+    if (dp_packet_decode(packet->link_type, packet->data, packet->captured, packet->wire_len, &ignored) ==
+        DP_ERR_TRUNCATED)
+        input->cut++;
+    return DP_OK;
+}
+
 /* Digests one packet into the batch, if it passes the filter. */
 static int take_packet(struct dp_inputs *inputs, struct input *input, const struct dp_capfile_packet *packet,
                        struct dp_diag *diag)
@@ -150,13 +183,18 @@ static int take_packet(struct dp_inputs *inputs, struct input *input, const stru
             return code;
     }
     note_time(input, packet->ts_ns);
+    if (!inputs->filtered)
+        return digest(inputs, input, packet);
     bool match;
+    struct dp_filter_counts before = dp_filter_counts(inputs->filter);
     int code = dp_filter_match(inputs->filter, packet->link_type, packet->data, packet->captured,
                                packet->wire_len, &match, diag);
-    if (code != DP_OK || !match)
+    if (code != DP_OK)
         return code;
-    return dp_digester_frame(input->digester, packet->link_type, packet->ts_ns, packet->data,
-                             packet->captured, packet->wire_len, &inputs->batch);
+    if (match)
+        return digest(inputs, input, packet);
+    note_left_out(inputs, input, before);
+    return DP_OK;
 }
 
 /* The file with the least current time that still has packets; `count` when all are done. */
@@ -208,7 +246,8 @@ static void warn(struct input *input, const char *text)
 }
 
 /* What the file says about its capture, for the engine and for the operator. */
-static void finish_input(struct dp_locate *locate, struct input *input, uint32_t vantage)
+static void finish_input(const struct dp_inputs *inputs, struct dp_locate *locate, struct input *input,
+                         uint32_t vantage)
 {
     const struct dp_capfile_stats *stats = dp_capfile_stats(input->file);
     /* The packets, also those that the filter left out, show that it ran then; only the file can say for how
@@ -246,6 +285,22 @@ static void finish_input(struct dp_locate *locate, struct input *input, uint32_t
                        stats->without_time, input->name);
         warn(input, text);
     }
+    if (input->cut > 0) {
+        (void)snprintf(
+            text, sizeof text,
+            "%" PRIu64 " packets are cut off before the end of their headers, those inside of tunnels "
+            "included, and cannot be compared. Capture more of each packet at %s (tcpdump -s 256).",
+            input->cut, input->name);
+        warn(input, text);
+    }
+    if (inputs->filtered && stats->packets > 0 && input->digested == 0) {
+        (void)snprintf(
+            text, sizeof text,
+            "none of its %" PRIu64 " packets passes the filter, VLAN tags and tunnels looked through. "
+            "Check the filter against what %s sees, for example addresses that are rewritten there.",
+            stats->packets, input->name);
+        warn(input, text);
+    }
     dp_locate_advance(locate, vantage, INT64_MAX);
     input->done = true;
 }
@@ -281,7 +336,7 @@ int dp_inputs_step(struct dp_inputs *inputs, struct dp_locate *locate, struct dp
     if (fed != DP_OK)
         return fed;
     if (code == DP_ERR_END)
-        finish_input(locate, input, (uint32_t)vantage);
+        finish_input(inputs, locate, input, (uint32_t)vantage);
     else if (input->current_ns > INT64_MIN + DISORDER_NS)
         dp_locate_advance(locate, (uint32_t)vantage, input->current_ns - DISORDER_NS);
     if (first)
@@ -309,6 +364,15 @@ double dp_inputs_progress(const struct dp_inputs *inputs)
         done += part * dp_capfile_progress(inputs->list[i].file);
     }
     return size > 0 ? done / size : 1.0;
+}
+
+bool dp_inputs_only_outermost(const struct dp_inputs *inputs)
+{
+    for (size_t i = 0; i < inputs->count; i++) {
+        if (inputs->list[i].digested > 0 || inputs->list[i].only_outside == 0)
+            return false;
+    }
+    return true;
 }
 
 const char *dp_inputs_warning(const struct dp_inputs *inputs, size_t vantage, size_t number)

@@ -2,6 +2,7 @@
 #ifndef DROPPOINT_CLI_LOCATE_INPUTS_H
 #define DROPPOINT_CLI_LOCATE_INPUTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cli/locate/args.h"
@@ -10,8 +11,9 @@
 
 struct dp_inputs;
 
-/* Opens every file. DP_ERR_* with diag naming the file and the next step. */
-int dp_inputs_open(const struct dp_locate_args *args, struct dp_inputs **ret_inputs,
+/* Opens every file. `outermost`: the filter is about the frames as captured, else about the innermost
+ * packets. DP_ERR_* with diag naming the file and the next step. */
+int dp_inputs_open(const struct dp_locate_args *args, bool outermost, struct dp_inputs **ret_inputs,
                    struct dp_diag *diag) DP_MUST_CHECK;
 void dp_inputs_close(struct dp_inputs *inputs); /* NULL is fine */
 
@@ -26,6 +28,10 @@ double dp_inputs_progress(const struct dp_inputs *inputs);
 /* Time of the first packet that was digested at the first vantage point, to which clocks refer; 0 where there
  * is none. */
 int64_t dp_inputs_reference_ns(const struct dp_inputs *inputs);
+
+/* Once all is read: nothing passed the filter at any vantage point, but by their outermost headers some
+ * packets of each would have. Then it must be those that the filter names. */
+bool dp_inputs_only_outermost(const struct dp_inputs *inputs);
 
 /* The warning about a vantage point's file once all is read ("lb1.pcap: ends inside ..."); NULL where there
  * is none. Lives as long as the inputs. There may be several: `number` counts from 0. */

@@ -226,7 +226,7 @@ static int prepare(struct merge *merge, const struct dp_merge_loss *losses, cons
         memcpy(merge->losses, losses, merge->loss_count * sizeof *losses);
         qsort(merge->losses, merge->loss_count, sizeof *merge->losses, compare_losses);
     }
-    int code = dp_filter_new(filter, &merge->filter);
+    int code = dp_filter_new(filter, DP_FILTER_EITHER, &merge->filter);
     for (size_t i = 0; code == DP_OK && i < merge->count; i++)
         code = dp_merge_queue_new(&merge->inputs[i], merge->filter, &merge->queues[i], diag);
     return code;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/locate/filter.h"
+#include "common/filter/filter.h"
 #include "cli/locate/merge.h"
 #include "common/capfile/capfile.h"
 

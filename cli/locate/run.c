@@ -56,14 +56,40 @@ static int feed_all(const struct dp_locate_args *args, struct dp_inputs *inputs,
     while ((code = dp_inputs_step(inputs, locate, diag)) == DP_OK)
         progress_show(&progress, args, inputs);
     progress_clear(&progress);
-    if (code != DP_ERR_END)
-        return code;
+    return code == DP_ERR_END ? DP_OK : code;
+}
+
+static void print_warnings(const struct dp_locate_args *args, const struct dp_inputs *inputs)
+{
     for (size_t i = 0; i < args->count; i++) {
         const char *warning;
         for (size_t n = 0; (warning = dp_inputs_warning(inputs, i, n)) != NULL; n++)
             (void)fprintf(stderr, "droppoint locate: warning: %s\n", warning);
     }
-    return DP_OK;
+}
+
+/* Opens the files and feeds all that they hold to a new engine. Both are the caller's also after failure. */
+static int read_all(const struct dp_locate_args *args, bool outermost, struct dp_inputs **inputs,
+                    struct dp_locate **locate, struct dp_diag *diag)
+{
+    struct dp_locate_options options = {.no_clock_correction = args->no_clock_correction};
+    int code = dp_inputs_open(args, outermost, inputs, diag);
+    if (code == DP_OK &&
+        getrandom(&options.table_seed, sizeof options.table_seed, 0) != sizeof options.table_seed)
+        code = dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
+    if (code == DP_OK)
+        code = dp_locate_new((const char *const *)args->names, args->count, &options, locate);
+    if (code == DP_OK)
+        code = feed_all(args, *inputs, *locate, diag);
+    return code;
+}
+
+static void forget(struct dp_inputs **inputs, struct dp_locate **locate)
+{
+    dp_locate_free(*locate);
+    dp_inputs_close(*inputs);
+    *locate = NULL;
+    *inputs = NULL;
 }
 
 int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
@@ -71,21 +97,18 @@ int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_repo
 {
     struct dp_inputs *inputs = NULL;
     struct dp_locate *locate = NULL;
-    struct dp_locate_options options = {.no_clock_correction = args->no_clock_correction};
-    int code = dp_inputs_open(args, &inputs, diag);
-    if (code == DP_OK &&
-        getrandom(&options.table_seed, sizeof options.table_seed, 0) != sizeof options.table_seed)
-        code = dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
-    if (code == DP_OK)
-        code = dp_locate_new((const char *const *)args->names, args->count, &options, &locate);
-    if (code == DP_OK)
-        code = feed_all(args, inputs, locate, diag);
-    if (code == DP_OK)
+    int code = read_all(args, false, &inputs, &locate, diag);
+    if (code == DP_OK && dp_inputs_only_outermost(inputs)) {
+        forget(&inputs, &locate);
+        code = read_all(args, true, &inputs, &locate, diag);
+    }
+    if (code == DP_OK) {
+        print_warnings(args, inputs);
         code = dp_locate_finish(locate, ret_report);
+    }
     if (code == DP_OK)
         *ret_reference_ns = dp_inputs_reference_ns(inputs);
-    dp_locate_free(locate);
-    dp_inputs_close(inputs);
+    forget(&inputs, &locate);
     return code;
 }
 

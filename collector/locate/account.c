@@ -61,9 +61,9 @@ static struct slice *slice_at(const struct dp_locate *l, struct side *s, int64_t
     }
     if (t < s->slice_origin)
         t = s->slice_origin; /* a little too early to matter */
-    while ((t - s->slice_origin) / s->slice_width >= MAX_SLICES)
-        widen_slices(s);
     size_t index = (size_t)((t - s->slice_origin) / s->slice_width);
+    for (; index >= MAX_SLICES; index /= 2)
+        widen_slices(s);
     if (dp_grow(&s->slices, &s->slice_room, index + 1, sizeof *s->slices))
         return NULL;
     if (index >= s->slice_count)
@@ -150,7 +150,7 @@ static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint
 }
 
 static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t place, struct side *s,
-                   struct course *c, bool opens)
+                   struct course *c, struct slice *slice, bool opens)
 {
     const struct observation *up = t->seen[place], *down = t->seen[place + 1];
     int64_t when = up ? t->t_ns[place] : t->t_ns[t->last];
@@ -158,9 +158,6 @@ static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t p
         c->last_pass_ns = when;
     if (opens && c->first_loss_ns && when > c->first_loss_ns)
         c->passed_after_loss++;
-    struct slice *slice = slice_at(l, s, when);
-    if (!slice)
-        return DP_ERR_NOMEM;
     if (opens)
         slice->passed++;
     if (!up || !down)
@@ -190,7 +187,7 @@ static bool second_kept(const struct side *s, int64_t t)
     return (t / 1000000000LL) % stride == 0;
 }
 
-static int log_passage(struct side *s, int64_t t, uint32_t bytes)
+static int log_passage(struct dp_locate *l, struct side *s, int64_t t, uint32_t bytes)
 {
     if (s->passage_count == PASSAGES) {
         s->passage_stride = s->passage_stride ? s->passage_stride * 2 : 2;
@@ -202,7 +199,9 @@ static int log_passage(struct side *s, int64_t t, uint32_t bytes)
     }
     if (s->passage_count == PASSAGES || !second_kept(s, t))
         return DP_OK;
-    int code = dp_grow(&s->passages, &s->passage_room, s->passage_count + 1, sizeof *s->passages);
+    /* All at once where they are many: the system gives memory only where it is written to. */
+    size_t need = s->passage_count < PASSAGES / 64 ? s->passage_count + 1 : PASSAGES;
+    int code = pool_grow(&l->pool, &s->passages, &s->passage_room, need, sizeof *s->passages);
     if (code == DP_OK)
         s->passages[s->passage_count++] = (struct passage){t, bytes, false};
     return code;
@@ -250,16 +249,20 @@ static bool opens_at(const struct transmission *t, uint32_t place)
     return t->start == t->end || (o && o->start == t->start);
 }
 
-int account_entry(struct dp_locate *l, struct side *s, struct course *c, int64_t when, uint32_t ip_len)
+static int enter_slice(struct dp_locate *l, struct side *s, struct course *c, struct slice *slice,
+                       int64_t when, uint32_t ip_len)
 {
-    struct slice *slice = slice_at(l, s, when);
-    if (!slice)
-        return DP_ERR_NOMEM;
     s->packets++;
     c->entered++;
     slice->entered++;
     slice->entered_bytes += ip_len;
-    return log_passage(s, when, ip_len);
+    return log_passage(l, s, when, ip_len);
+}
+
+int account_entry(struct dp_locate *l, struct side *s, struct course *c, int64_t when, uint32_t ip_len)
+{
+    struct slice *slice = slice_at(l, s, when);
+    return slice ? enter_slice(l, s, c, slice, when, ip_len) : DP_ERR_NOMEM;
 }
 
 static int enter(struct dp_locate *l, const struct transmission *t, uint32_t place, uint32_t bytes)
@@ -271,15 +274,18 @@ static int enter(struct dp_locate *l, const struct transmission *t, uint32_t pla
     struct observation *o = t->seen[place];
     bool opens = opens_at(t, place);
     int64_t when = o ? t->t_ns[place] : t->t_ns[t->last];
+    struct slice *slice = slice_at(l, s, when);
+    if (!slice)
+        return DP_ERR_NOMEM;
     if (o ? !(o->marks & MARK_ENTERED) : opens) {
-        int code = account_entry(l, s, c, when, o ? o->ip_len : bytes);
+        int code = enter_slice(l, s, c, slice, when, o ? o->ip_len : bytes);
         if (code)
             return code;
     }
     if (o)
         o->marks |= MARK_ENTERED;
     s->bytes += bytes;
-    return place < t->last ? crossed(l, t, place, s, c, opens) : DP_OK;
+    return place < t->last ? crossed(l, t, place, s, c, slice, opens) : DP_OK;
 }
 
 /* ---- where it ended ---- */

@@ -18,7 +18,7 @@ static size_t syns_of(const struct lane *lane, uint64_t at[SYNS])
 {
     size_t count = 0;
     for (size_t i = 0; i < lane->count && i < 64; i++) {
-        const struct observation *o = &lane->items[i];
+        const struct observation *o = lane_at(lane, i);
         size_t k = 0;
         if (!(o->tcp_flags & DP_TCP_SYN))
             continue;
@@ -151,9 +151,8 @@ static void align_by_controls(struct pairing *p, struct flow *flow, int half, ui
     if (!found && h->data[base].seen == 0 && h->data[v].seen == 0)
         found = pairing_idle_shift(a, b, &by);
     if (found)
-        settle_numbers(
-            p->l, flow, half, base, v,
-            pairing_widened(by, flow->views[base].position[half], flow->views[v].position[half]));
+        settle_numbers(p->l, flow, half, base, v,
+                       pairing_widened(by, flow->views[base].position[half], flow->views[v].position[half]));
 }
 
 /* ---- time stamps and IP IDs ---- */
@@ -191,9 +190,9 @@ static void compare_syn_stamps(const struct lane *base, const struct lane *lane,
 {
     if (like->stamps || base->count != lane->count || base->count < 2)
         return;
-    uint32_t by = base->items[0].tsval - lane->items[0].tsval;
+    uint32_t by = lane_at(base, 0)->tsval - lane_at(lane, 0)->tsval;
     for (size_t i = 0; i < base->count; i++) {
-        const struct observation *x = &base->items[i], *y = &lane->items[i];
+        const struct observation *x = lane_at(base, i), *y = lane_at(lane, i);
         if (!(x->tcp_flags & y->tcp_flags & DP_TCP_SYN) || !(x->marks & y->marks & MARK_HAS_TS) ||
             x->tsval - y->tsval != by)
             return;
@@ -214,8 +213,11 @@ static void compare_fields(struct pairing *p, struct flow *flow, int half, uint3
     align_fields(p->l, flow, half, base, v, &like);
     flow->views[v].compared[half] = like.same >= ENOUGH;
 #ifdef PAIRING_DEBUG
-    fprintf(stderr, "FIELDS flow %u half %d base %u v %u: same %u diff %u stamps %u equal %u half %u votes %u/%u by %u ids %u equal %u\n", flow->id, half, base, v, like.same,
-            like.different, like.stamps, like.equal_stamps, like.half_stamped, like.ts_votes, like.ts_asked, like.ts_by, like.ids, like.equal_ids);
+    fprintf(stderr,
+            "FIELDS flow %u half %d base %u v %u: same %u diff %u stamps %u equal %u half %u votes %u/%u by "
+            "%u ids %u equal %u\n",
+            flow->id, half, base, v, like.same, like.different, like.stamps, like.equal_stamps,
+            like.half_stamped, like.ts_votes, like.ts_asked, like.ts_by, like.ids, like.equal_ids);
 #endif
 }
 
@@ -287,8 +289,9 @@ static int align_by_answers(struct pairing *p, struct flow *flow, int half, uint
         found = pairing_answer_shift(&flow->half[half].acks[base], &flow->half[half].acks[v],
                                      &(struct lag){x->ts_ns, y->ts_ns}, 1, &by);
 #ifdef PAIRING_DEBUG
-    fprintf(stderr, "ANSWERS flow %u half %d base %u v %u found %d by %ld lags %zu syn %d%d acks %zu %zu\n", flow->id, half, base, v, found, (long)by, like.lag_count, x != NULL,
-            y != NULL, flow->half[half].acks[base].count, flow->half[half].acks[v].count);
+    fprintf(stderr, "ANSWERS flow %u half %d base %u v %u found %d by %ld lags %zu syn %d%d acks %zu %zu\n",
+            flow->id, half, base, v, found, (long)by, like.lag_count, x != NULL, y != NULL,
+            flow->half[half].acks[base].count, flow->half[half].acks[v].count);
 #endif
     if (found)
         settle_numbers(p->l, flow, half, base, v, by);

@@ -22,9 +22,9 @@ static size_t keys_of(const struct lane *control, int64_t acknowledged, bool bar
 {
     size_t n = 0, kept = 0;
     for (size_t i = 0; i < control->count && n < LOOK_AT; i++) {
-        const struct observation *o = &control->items[i];
-        keys[n++] = (struct key){
-            bare ? control_key_bare(o, acknowledged) : control_key_moved(o, 0, acknowledged), o};
+        const struct observation *o = lane_at(control, i);
+        keys[n++] =
+            (struct key){bare ? control_key_bare(o, acknowledged) : control_key_moved(o, 0, acknowledged), o};
     }
     if (n)
         qsort(keys, n, sizeof *keys, by_key);
@@ -54,10 +54,10 @@ static bool idle_number(const struct lane *control, uint32_t *ret_seq)
 {
     size_t look_at = control->count < LOOK_AT ? control->count : LOOK_AT, packets = 0, resets = 0;
     for (size_t i = 0; i < look_at; i++)
-        resets += (control->items[i].tcp_flags & DP_TCP_RST) != 0;
+        resets += (lane_at(control, i)->tcp_flags & DP_TCP_RST) != 0;
     bool only_resets = resets == look_at; /* an answer to a SYN */
     for (size_t i = 0; i < look_at; i++) {
-        const struct observation *o = &control->items[i];
+        const struct observation *o = lane_at(control, i);
         if (!only_resets && (o->tcp_flags & DP_TCP_RST))
             continue;
         if (packets++ == 0)
@@ -109,12 +109,12 @@ static const struct ack_mark *mark_at(const struct ack_lane *lane, int64_t ts_ns
     size_t low = 0, high = lane->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (lane->marks[middle].ts_ns < ts_ns)
+        if (ack_at(lane, middle)->ts_ns < ts_ns)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < lane->count && lane->marks[low].ts_ns == ts_ns ? &lane->marks[low] : NULL;
+    return low < lane->count && ack_at(lane, low)->ts_ns == ts_ns ? ack_at(lane, low) : NULL;
 }
 
 bool pairing_answer_shift(const struct ack_lane *first, const struct ack_lane *second, const struct lag *lags,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "collector/locate/groups.h"
+#include "collector/locate/grow.h"
 
 static int by_position(const void *a, const void *b)
 {
@@ -99,13 +100,9 @@ static void compact(struct work *w)
 {
     struct lane *lanes = lanes_of(w);
     for (size_t v = w->low; v < w->high; v++) {
-        struct lane *lane = &lanes[v];
-        size_t kept = 0;
-        for (size_t i = 0; i < lane->count; i++)
-            if (!(lane->items[i].marks & MARK_SETTLED))
-                lane->items[kept++] = lane->items[i];
-        w->l->pending -= lane->count - kept;
-        lane->count = kept;
+        size_t before = lanes[v].count;
+        lane_compact(w->l, &lanes[v]);
+        w->l->pending -= before - lanes[v].count;
     }
 }
 
@@ -115,7 +112,7 @@ static bool anything_due(struct work *w)
     const struct lane *lanes = lanes_of(w);
     bool everywhere = w->l->clocks_ready && w->flow->legs == 1;
     for (uint32_t v = w->low; v < w->high; v++) {
-        if (lanes[v].count && to_reference(w->l, v, lanes[v].items[0].ts_ns) <= w->limit)
+        if (lanes[v].count && to_reference(w->l, v, lane_head(&lanes[v])->ts_ns) <= w->limit)
             return true;
         everywhere = everywhere && lanes[v].count;
     }
@@ -163,26 +160,94 @@ static int settle_legs(struct work *w)
     return DP_OK;
 }
 
+int custody_await(struct dp_locate *l, struct flow *flow)
+{
+    if (flow->waiting)
+        return DP_OK;
+    int code = dp_grow(&l->waiting, &l->waiting_room, l->waiting_count + 1, sizeof(struct flow *));
+    if (code)
+        return code;
+    l->waiting[l->waiting_count++] = flow;
+    flow->waiting = true;
+    return DP_OK;
+}
+
+void custody_inherit(struct dp_locate *l, struct flow *into, struct flow *from)
+{
+    for (size_t i = 0; i < l->waiting_count && !into->waiting; i++)
+        if (l->waiting[i] == from) {
+            l->waiting[i] = into;
+            into->waiting = true;
+            from->waiting = false;
+        }
+}
+
+static int by_id(const void *a, const void *b)
+{
+    uint32_t x = (*(struct flow *const *)a)->id, y = (*(struct flow *const *)b)->id;
+    return x < y ? -1 : x > y;
+}
+
+int custody_order(struct dp_locate *l, bool last)
+{
+    for (size_t i = 0; last && i < l->flow_count; i++) {
+        int code = custody_await(l, l->flows[i]);
+        if (code)
+            return code;
+    }
+    for (size_t i = 1; i < l->waiting_count; i++)
+        if (l->waiting[i - 1]->id > l->waiting[i]->id) {
+            qsort(l->waiting, l->waiting_count, sizeof(struct flow *), by_id);
+            break;
+        }
+    return DP_OK;
+}
+
+/* Whether nothing of a flow waits, and no long list of acknowledgements is to be trimmed. */
+static bool at_rest(const struct dp_locate *l, const struct flow *flow)
+{
+    for (int half = 0; half < 2; half++) {
+        const struct half *h = &flow->half[half];
+        for (size_t v = 0; v < l->vantage_count; v++)
+            if (h->data[v].count || h->control[v].count || h->acks[v].count >= ACKS_TRIMMED)
+                return false;
+    }
+    return true;
+}
+
+static int settle_flow(struct dp_locate *l, struct flow *flow, int64_t limit, int64_t limit_for_all)
+{
+    for (int half = 0; half < 2 && flow->oriented; half++) {
+        int code = evidence_holes(l, flow, half);
+        for (int control = 0; control < 2 && code == DP_OK; control++) {
+            struct work w = {.l = l,
+                             .flow = flow,
+                             .half = half,
+                             .control = control,
+                             .limit = limit,
+                             .limit_for_all = limit_for_all};
+            code = settle_legs(&w);
+        }
+        if (code)
+            return code;
+        evidence_trim(l, &flow->half[half], limit);
+    }
+    flow->settled_before = flow->sampled;
+    return DP_OK;
+}
+
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all)
 {
-    for (size_t i = 0; i < l->flow_count; i++) {
-        struct flow *flow = l->flows[i];
-        for (int half = 0; half < 2 && flow->oriented; half++) {
-            int code = evidence_holes(l, flow, half);
-            for (int control = 0; control < 2 && code == DP_OK; control++) {
-                struct work w = {.l = l,
-                                 .flow = flow,
-                                 .half = half,
-                                 .control = control,
-                                 .limit = limit,
-                                 .limit_for_all = limit_for_all};
-                code = settle_legs(&w);
-            }
-            if (code)
-                return code;
-            evidence_trim(l, &flow->half[half], limit);
-        }
-        flow->settled_before = flow->sampled;
+    size_t kept = 0;
+    for (size_t i = 0; i < l->waiting_count; i++) {
+        struct flow *flow = l->waiting[i];
+        int code = settle_flow(l, flow, limit, limit_for_all);
+        if (code)
+            return code;
+        flow->waiting = !at_rest(l, flow);
+        if (flow->waiting)
+            l->waiting[kept++] = flow;
     }
+    l->waiting_count = kept;
     return DP_OK;
 }

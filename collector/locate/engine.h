@@ -16,6 +16,7 @@
 
 #include "collector/locate/clock.h"
 #include "collector/locate/locate.h"
+#include "collector/locate/pool.h"
 
 #define NO_VANTAGE UINT8_MAX
 
@@ -55,12 +56,19 @@ struct observation {
 enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4, OPTIONS_CUT = 8 /* there may be more */ };
 
 /* Observations of one flow direction at one vantage point that wait for their settlement, in order of
- * capture. */
+ * capture. They stay where they are until a sweep closes gaps. All chunks but the last are full. */
 struct lane {
-    struct observation *items;
-    size_t count, room;
+    struct lane_chunk *first, *last;
+    struct observation *next, *end; /* room in the last chunk */
+    size_t count;
     uint64_t seen; /* in all, also settled ones */
     int64_t first_ns, last_ns;
+};
+
+struct lane_chunk {
+    struct lane_chunk *next;
+    size_t room;
+    struct observation items[];
 };
 
 struct ack_mark {
@@ -70,10 +78,13 @@ struct ack_mark {
     bool has_tsecr;
 };
 
-/* Cumulative acknowledgements as one vantage point saw them, rising. */
+/* Cumulative acknowledgements as one vantage point saw them, rising: a block that grows, and once that is as
+ * large as it gets, a table of such blocks. */
 struct ack_lane {
-    struct ack_mark *marks;
-    size_t count, room;
+    struct ack_mark *only, **table;
+    size_t count, room, table_room;
+    size_t gone;           /* marks of the first block that are trimmed */
+    uint64_t highest;      /* the last mark's position; 0 none */
     uint64_t sacked_above; /* highest right edge that a SACK reported */
 };
 
@@ -181,7 +192,7 @@ struct view {
     uint32_t ts_shift[2]; /* to add to its TCP time stamps */
     bool closed[2];       /* each end's last word there: it takes nothing more (zero window) */
     int64_t over_ns[2];   /* when each end's first FIN or RST passed there, by its own clock; 0 not yet */
-    uint8_t leg; /* 0 at the first vantage point; one more behind each host that ends the connection */
+    uint8_t leg;       /* 0 at the first vantage point; one more behind each host that ends the connection */
     bool aligned[2];   /* its numbers of the half are known to be those of the leg's other views */
     bool compared[2];  /* its time stamps and IP IDs as well */
     uint64_t tried[2]; /* packets that were there to look at when that was last tried */
@@ -203,6 +214,7 @@ struct flow {
     uint8_t proto;
     struct dp_endpoints endpoints; /* as the vantage point that saw it first */
     uint8_t named_by;              /* that vantage point */
+    bool waiting;                  /* is in dp_locate.waiting */
     bool oriented;
     bool certain_orientation;
     uint8_t sampled_points; /* how many vantage points saw it when it was sampled */
@@ -215,8 +227,8 @@ struct flow {
     bool has_isn;
     struct dp_endpoints
         *origin;         /* the connection that it carries on, as a PROXY protocol header says; NULL: none */
-    uint64_t origin_end;     /* where the header ends and the proxied stream begins */
-    uint8_t origin_vantage;  /* that says so */
+    uint64_t origin_end; /* where the header ends and the proxied stream begins */
+    uint8_t origin_vantage; /* that says so */
     struct mail_mark *mails;
     size_t mail_count, mail_room;
     uint16_t smtp_code; /* the last 4xx or 5xx reply */
@@ -300,7 +312,8 @@ struct passage {
     uint32_t bytes; /* IP length */
     bool lost;
 };
-#define PASSAGES 262144 /* kept for each side; beyond that whole seconds are left out evenly */
+#define PASSAGES                                                                                             \
+    262144 /* a block of the pool; kept for each side; beyond that whole seconds are left out evenly */
 
 struct side {
     uint64_t packets, bytes, lost_packets, lost_bytes, unknown_packets, duplicated, reordered;
@@ -349,6 +362,8 @@ struct dp_locate {
     bool no_clock_correction;
     struct flow **flows;
     size_t flow_count, flow_room;
+    struct flow **waiting; /* of these, those in which sweeps have something to look at */
+    size_t waiting_count, waiting_room;
     struct flow **by_endpoints; /* open addressing, power of two */
     size_t table_size;
     struct flow *by_isn[4096];
@@ -356,6 +371,7 @@ struct dp_locate {
     size_t reset_count, reset_room;
     struct rewrite_event *rewrites;
     size_t rewrite_count, rewrite_room;
+    struct pool pool;       /* of the lanes, acknowledgements and passages */
     uint64_t pending;       /* observations that wait */
     uint64_t next_sweep_at; /* value of pending that starts the next sweep */
     uint64_t random;        /* state of the reservoirs' generator */
@@ -369,6 +385,66 @@ struct dp_locate {
     size_t open_room;
     uint64_t table_seed;
 };
+
+/* ---- lanes.c ---- */
+int lane_grow(struct dp_locate *l, struct lane *lane) DP_MUST_CHECK;
+/* A new observation at the lane's end, of undefined content. NULL without memory. */
+static inline struct observation *lane_add(struct dp_locate *l, struct lane *lane)
+{
+    if (lane->next == lane->end && lane_grow(l, lane))
+        return NULL;
+    lane->count++;
+    return lane->next++;
+}
+/* Drops the settled ones. */
+void lane_compact(struct dp_locate *l, struct lane *lane);
+/* Walks a lane from its index `from` on. */
+struct lane_cursor {
+    struct observation *next, *chunk_end;
+    const struct lane_chunk *chunk;
+    size_t left;
+};
+struct lane_cursor lane_from(const struct lane *lane, size_t from);
+/* The next one, NULL at the end. */
+static inline struct observation *lane_next(struct lane_cursor *cursor)
+{
+    if (cursor->left == 0)
+        return NULL;
+    if (cursor->next == cursor->chunk_end) {
+        cursor->chunk = cursor->chunk->next;
+        cursor->next = (struct observation *)cursor->chunk->items;
+        cursor->chunk_end = cursor->next + cursor->chunk->room;
+    }
+    cursor->left--;
+    return cursor->next++;
+}
+/* The first; the lane is not empty. */
+static inline const struct observation *lane_head(const struct lane *lane)
+{
+    return &lane->first->items[0];
+}
+/* The one with an index below lane->count. Walks the chunks: for a look at the first few. */
+static inline struct observation *lane_at(const struct lane *lane, size_t index)
+{
+    struct lane_chunk *chunk = lane->first;
+    for (; index >= chunk->room; chunk = chunk->next)
+        index -= chunk->room;
+    return &chunk->items[index];
+}
+/* The index of the first one that begins at stream position (or key) `start` or behind it, in a lane that is
+ * in order of them. */
+size_t lane_find(const struct lane *lane, uint64_t start);
+
+#define ACK_BLOCK (4096 / sizeof(struct ack_mark)) /* marks */
+/* index: below lane->count */
+static inline struct ack_mark *ack_at(const struct ack_lane *lane, size_t index)
+{
+    index += lane->gone;
+    return lane->table ? &lane->table[index / ACK_BLOCK][index % ACK_BLOCK] : &lane->only[index];
+}
+int ack_add(struct dp_locate *l, struct ack_lane *lane, struct ack_mark mark) DP_MUST_CHECK;
+/* Forgets the first `gone` of them, not all. */
+void ack_trim(struct dp_locate *l, struct ack_lane *lane, size_t gone);
 
 /* ---- flows.c ---- */
 int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def *def) DP_MUST_CHECK;
@@ -457,6 +533,13 @@ int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined) DP_MUST_CH
 /* ---- custody.c ---- */
 /* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */
 int custody_sample(struct dp_locate *l, int64_t limit) DP_MUST_CHECK;
+/* Has the next sweeps look at a flow. */
+int custody_await(struct dp_locate *l, struct flow *flow) DP_MUST_CHECK;
+/* What waited of `from` waits as a part of `into` now. */
+void custody_inherit(struct dp_locate *l, struct flow *into, struct flow *from);
+/* Puts the flows that sweeps look at in order of their first appearance, so that what is found does not
+ * depend on which had nothing to settle for a while. last: all flows. */
+int custody_order(struct dp_locate *l, bool last) DP_MUST_CHECK;
 /* Settles what set out before reference time `limit` (INT64_MAX: everything), and what all vantage points saw
  * before `limit_for_all`. */
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all) DP_MUST_CHECK;
@@ -495,7 +578,7 @@ int handover_finish(struct dp_locate *l) DP_MUST_CHECK;
 
 /* ---- evidence.c ---- */
 /* `half` is the half whose data is acknowledged; the digest comes from the other side. */
-int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage,
+int evidence_acknowledge(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage,
                          const struct dp_digest *digest) DP_MUST_CHECK;
 /* The highest position that any vantage point saw acknowledged; 0: none. */
 uint64_t evidence_highest_ack(const struct dp_locate *l, const struct half *half);
@@ -510,6 +593,8 @@ bool evidence_acknowledged(const struct dp_locate *l, const struct half *half, u
 int evidence_outer(struct dp_locate *l, struct flow *flow, int half,
                    const struct transmission *transmission) DP_MUST_CHECK;
 int evidence_holes(struct dp_locate *l, struct flow *flow, int half) DP_MUST_CHECK;
+/* Shorter lists of acknowledgements are not trimmed. */
+#define ACKS_TRIMMED 1024
 void evidence_trim(struct dp_locate *l, struct half *half, int64_t limit);
 
 /* ---- pattern.c ---- */

@@ -48,7 +48,8 @@ static int watch_sack(struct half *h, uint32_t vantage, uint64_t ack, uint32_t s
     return DP_OK;
 }
 
-int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)
+int evidence_acknowledge(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage,
+                         const struct dp_digest *d)
 {
     struct half *h = &flow->half[half];
     struct ack_lane *lane = &h->acks[vantage];
@@ -61,26 +62,23 @@ int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage, const st
         if (code)
             return code;
     }
-    if (lane->count && ack <= lane->marks[lane->count - 1].position)
+    if (ack <= lane->highest)
         return DP_OK;
     if (h->position == 0)
         h->position = ack;
     if (view->position[half] == 0)
         view->position[half] = ack;
-    int code = dp_grow(&lane->marks, &lane->room, lane->count + 1, sizeof *lane->marks);
-    if (code == DP_OK)
-        lane->marks[lane->count++] = (struct ack_mark){d->ts_ns, ack, d->tsecr + view->ts_shift[half],
-                                                       (d->bits & DP_DIGEST_HAS_TS) && !h->ts_ignored};
-    return code;
+    return ack_add(l, lane,
+                   (struct ack_mark){d->ts_ns, ack, d->tsecr + view->ts_shift[half],
+                                     (d->bits & DP_DIGEST_HAS_TS) && !h->ts_ignored});
 }
 
 uint64_t evidence_highest_ack(const struct dp_locate *l, const struct half *h)
 {
     uint64_t highest = 0;
     for (size_t v = 0; v < l->vantage_count; v++) {
-        const struct ack_lane *lane = &h->acks[v];
-        if (lane->count && lane->marks[lane->count - 1].position > highest)
-            highest = lane->marks[lane->count - 1].position;
+        if (h->acks[v].highest > highest)
+            highest = h->acks[v].highest;
     }
     return highest;
 }
@@ -91,7 +89,7 @@ static size_t first_mark(const struct ack_lane *lane, uint64_t position)
     size_t low = 0, high = lane->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (lane->marks[middle].position >= position)
+        if (ack_at(lane, middle)->position >= position)
             high = middle;
         else
             low = middle + 1;
@@ -111,7 +109,7 @@ bool evidence_acknowledged_in(const struct dp_locate *l, const struct half *h, u
         size_t i = first_mark(lane, position);
         if (i == lane->count)
             continue;
-        int64_t when = to_reference(l, v, lane->marks[i].ts_ns);
+        int64_t when = to_reference(l, v, ack_at(lane, i)->ts_ns);
         if (!any || when < earliest)
             earliest = when;
         any = true;
@@ -141,13 +139,12 @@ void evidence_trim(struct dp_locate *l, struct half *h, int64_t limit)
 {
     for (uint32_t v = 0; v < l->vantage_count && limit != INT64_MAX; v++) {
         struct ack_lane *lane = &h->acks[v];
-        if (lane->count < 1024)
+        if (lane->count < ACKS_TRIMMED)
             continue;
         size_t gone = 0;
-        while (gone + 1 < lane->count && to_reference(l, v, lane->marks[gone].ts_ns) < limit - 1000000000LL)
+        while (gone + 1 < lane->count && to_reference(l, v, ack_at(lane, gone)->ts_ns) < limit - 1000000000LL)
             gone++;
-        memmove(lane->marks, lane->marks + gone, (lane->count - gone) * sizeof *lane->marks);
-        lane->count -= gone;
+        ack_trim(l, lane, gone);
     }
 }
 
@@ -245,7 +242,7 @@ static bool answers_earlier_copy(const struct dp_locate *l, const struct transmi
     for (uint32_t v = low_vantage(l, t); v < high_vantage(l, t); v++) {
         const struct ack_lane *lane = &h->acks[v];
         size_t i = first_mark(lane, t->end);
-        if (i < lane->count && lane->marks[i].has_tsecr && (int32_t)(lane->marks[i].tsecr - o->tsval) < 0)
+        if (i < lane->count && ack_at(lane, i)->has_tsecr && (int32_t)(ack_at(lane, i)->tsecr - o->tsval) < 0)
             return true;
     }
     return false;
@@ -346,8 +343,8 @@ int evidence_holes(struct dp_locate *l, struct flow *flow, int half)
     struct lane *lane = &h->data[vantage];
     if (flow->proto != 6)
         return DP_OK;
-    for (size_t i = 0; i < lane->count; i++) {
-        struct observation *o = &lane->items[i];
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(lane, 0); (o = lane_next(&cursor)) != NULL;) {
         uint64_t end = o->start + o->span;
         if (o->marks & MARK_VISITED)
             continue;

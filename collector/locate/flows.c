@@ -126,14 +126,8 @@ static int half_new(struct half *half, size_t vantages)
 
 static void half_free(struct half *half, size_t vantages)
 {
-    for (size_t i = 0; i < vantages; i++) {
-        if (half->data)
-            free(half->data[i].items);
-        if (half->control)
-            free(half->control[i].items);
-        if (half->acks)
-            free(half->acks[i].marks);
-    }
+    for (size_t i = 0; half->acks && i < vantages; i++)
+        free(half->acks[i].table); /* what the lanes hold is the pool's */
     free(half->data);
     free(half->control);
     free(half->course);
@@ -377,8 +371,7 @@ static bool numbers_fit(const struct dp_locate *l, const struct flow *flow, uint
         swapped = swapped != flow->joined_swapped;
     int half = (d->dir == 0) != swapped ? 0 : 1;
     enum nearness seq = number_near(whole, half, like, d->seq);
-    enum nearness ack =
-        (d->tcp_flags & DP_TCP_ACK) ? number_near(whole, 1 - half, like, d->ack) : NOT_KNOWN;
+    enum nearness ack = (d->tcp_flags & DP_TCP_ACK) ? number_near(whole, 1 - half, like, d->ack) : NOT_KNOWN;
     return seq == NEAR || ack == NEAR || (seq == NOT_KNOWN && ack == NOT_KNOWN);
 }
 

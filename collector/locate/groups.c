@@ -52,20 +52,6 @@ static void sort_references(struct reference *r, size_t count)
     }
 }
 
-/* The first observation from `start` on; lanes are nearly in order of position. */
-static size_t find_start(const struct lane *lane, uint64_t start)
-{
-    size_t low = 0, high = lane->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (lane->items[middle].start < start)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* A window lies where the shortest lane has it; the others contribute what they saw of the same positions, so
  * that lanes that have been fed unequally far still have packets in common. */
 static void lane_range(const struct work *w, const struct lane *lane, const struct lane *shortest,
@@ -79,7 +65,7 @@ static void lane_range(const struct work *w, const struct lane *lane, const stru
     if (w->control && w->flow->proto != 6) /* keys without order: only the place in the lane says something */
         *ret_from = lane->count * w->window / w->windows;
     else
-        *ret_from = lane == shortest ? from : find_start(lane, shortest->items[from].start);
+        *ret_from = lane == shortest ? from : lane_find(lane, lane_from(shortest, from).next->start);
     if (lane->count - *ret_from > WINDOW_SIZE)
         *ret_to = *ret_from + WINDOW_SIZE;
 }
@@ -99,7 +85,9 @@ int collect(struct work *w)
     struct lane *lanes = lanes_of(w);
     bool forward = half_forward(w->flow, w->half);
     struct {
-        struct observation *next, *end;
+        struct observation *o;
+        uint64_t start; /* of it */
+        struct lane_cursor rest;
         uint32_t vantage;
     } heads[DP_LOCATE_MAX_VANTAGES];
     size_t head_count = 0, need = 0;
@@ -109,8 +97,10 @@ int collect(struct work *w)
         lane_range(w, &lanes[v], shortest, &from, &to);
         if (from == to)
             continue;
-        heads[head_count].next = lanes[v].items + from;
-        heads[head_count].end = lanes[v].items + to;
+        heads[head_count].rest = lane_from(&lanes[v], from);
+        heads[head_count].rest.left = to - from;
+        heads[head_count].o = lane_next(&heads[head_count].rest);
+        heads[head_count].start = heads[head_count].o->start;
         heads[head_count++].vantage = v;
         need += to - from;
     }
@@ -123,15 +113,18 @@ int collect(struct work *w)
     while (head_count) {
         size_t best = 0;
         for (size_t i = 1; i < head_count; i++)
-            if (heads[i].next->start < heads[best].next->start)
+            if (heads[i].start < heads[best].start)
                 best = i;
-        struct observation *o = heads[best].next++;
+        struct observation *o = heads[best].o;
         *r++ = (struct reference){.start = o->start,
                                   .end = o->start + o->span,
                                   .o = o,
                                   .t_ns = to_reference(l, heads[best].vantage, o->ts_ns),
                                   .place = place_to_vantage(l, forward, heads[best].vantage)};
-        if (heads[best].next == heads[best].end)
+        heads[best].o = lane_next(&heads[best].rest);
+        if (heads[best].o)
+            heads[best].start = heads[best].o->start;
+        else
             heads[best] = heads[--head_count];
     }
     w->count = need;

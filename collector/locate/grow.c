@@ -4,10 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int dp_grow(void *items, size_t *room, size_t need, size_t size)
+int dp_grow_now(void *items, size_t *room, size_t need, size_t size)
 {
-    if (need <= *room)
-        return DP_OK;
     size_t grown = *room ? *room : 8;
     while (grown < need) {
         if (grown > SIZE_MAX / 2 / size)

@@ -79,11 +79,10 @@ static int64_t sent_at(const struct dp_locate *l, const struct flow *flow, int h
         const struct lane *lane = &flow->half[half].data[v];
         if (!lane->seen)
             continue;
-        for (size_t k = 0; k < lane->count; k++) {
-            const struct observation *o = &lane->items[k];
+        const struct observation *o;
+        for (struct lane_cursor cursor = lane_from(lane, 0); (o = lane_next(&cursor)) != NULL;)
             if (o->start <= position && position < o->start + o->span)
                 return to_reference(l, v, o->ts_ns);
-        }
         return 0;
     }
     return 0;
@@ -191,8 +190,7 @@ static bool next_leg_free(const struct dp_locate *l, const struct flow *flow, in
         int64_t over = flow->views[v].over_ns[1 - half];
         if (flow->views[v].closed[1 - half] || (over && to_reference(l, v, over) < since + PATIENCE_NS))
             return false;
-        if (lane->count && lane->marks[lane->count - 1].position > acknowledged)
-            acknowledged = lane->marks[lane->count - 1].position;
+        acknowledged = lane->highest > acknowledged ? lane->highest : acknowledged;
     }
     return acknowledged >= reached(l, flow, half, leg);
 }

@@ -151,9 +151,9 @@ static int compare_payload(struct comparison *c, int half)
         int code = compare_at(c, half, &s);
         if (code)
             return code;
-        if (!best->related || (s.related && (s.equal_numbers > best->equal_numbers ||
-                                             (s.equal_numbers == best->equal_numbers &&
-                                              s.like.same > best->like.same))))
+        if (!best->related ||
+            (s.related && (s.equal_numbers > best->equal_numbers ||
+                           (s.equal_numbers == best->equal_numbers && s.like.same > best->like.same))))
             *best = s;
     }
     return DP_OK;
@@ -176,7 +176,7 @@ static void compare_syns(struct comparison *c, int half)
     s->syn_lag = (struct lag){x->ts_ns, y->ts_ns};
     for (size_t i = 0; i < ha->data[va].count && i < 16; i++)
         for (size_t k = 0; k < hb->data[vb].count && k < 16; k++) {
-            const struct observation *m = &ha->data[va].items[i], *n = &hb->data[vb].items[k];
+            const struct observation *m = lane_at(&ha->data[va], i), *n = lane_at(&hb->data[vb], k);
             if (!(m->tcp_flags & n->tcp_flags & DP_TCP_SYN))
                 continue;
             uint16_t both = m->marks & n->marks;
@@ -202,7 +202,8 @@ static void compare_idle(struct comparison *c, int half)
     s->known = other->known && pairing_control_shift(&ha->control[va], &hb->control[vb], other->by, &by);
     if (!s->known && !s->payload)
         s->known = pairing_idle_shift(&ha->control[va], &hb->control[vb], &by);
-    s->by = pairing_widened(s->known ? by : 0, c->a->views[va].position[half], c->b->views[vb].position[of_b]);
+    s->by =
+        pairing_widened(s->known ? by : 0, c->a->views[va].position[half], c->b->views[vb].position[of_b]);
     if (s->known) {
         s->va = va;
         s->vb = vb;
@@ -223,8 +224,8 @@ static size_t keys_of(const struct lane *control, int64_t seq, int64_t acknowled
 {
     size_t n = 0;
     for (size_t i = 0; i < control->count && n < CONTROLS; i++)
-        if (!(control->items[i].tcp_flags & DP_TCP_RST))
-            keys[n++] = control_key_moved(&control->items[i], seq, acknowledged);
+        if (!(lane_at(control, i)->tcp_flags & DP_TCP_RST))
+            keys[n++] = control_key_moved(lane_at(control, i), seq, acknowledged);
     if (n)
         qsort(keys, n, sizeof *keys, by_number);
     return n;
@@ -244,8 +245,8 @@ static struct controls compare_controls(const struct comparison *c)
         if (!c->half[0].known || !c->half[1].known || !nearest(c, half, shows_control, &va, &vb))
             continue;
         size_t n = keys_of(&c->a->half[half].control[va], 0, 0, x);
-        size_t m = keys_of(&c->b->half[half_of_b(c, half)].control[vb], c->half[half].by,
-                           c->half[1 - half].by, y);
+        size_t m =
+            keys_of(&c->b->half[half_of_b(c, half)].control[vb], c->half[half].by, c->half[1 - half].by, y);
         sum.asked += n < m ? n : m;
         for (size_t i = 0, k = 0; i < n && k < m;) {
             sum.same += x[i] == y[k];
@@ -495,7 +496,8 @@ static void vote_by_ttl(const struct comparison *c, const struct timing *timing,
     for (int half = 0; half < 2; half++) {
         const struct likeness *like = &c->half[half].like;
         bool along = timing->a_first == (half == 0);
-        uint32_t fell = along ? like->ttl_lower : like->ttl_higher, rose = along ? like->ttl_higher : like->ttl_lower;
+        uint32_t fell = along ? like->ttl_lower : like->ttl_higher,
+                 rose = along ? like->ttl_higher : like->ttl_lower;
         lower = lower && c->half[half].related && nearly_all(fell, like->same);
         higher = higher || (c->half[half].related && nearly_all(rose, like->same));
     }
@@ -552,8 +554,10 @@ static int judge_kind(const struct comparison *c, const struct timing *timing)
     if (controls.same == 0 && controls.asked >= 4)
         votes.ended += 10;
 #ifdef PAIRING_DEBUG
-    fprintf(stderr, "KIND %u+%u: through %d ended %d; controls %zu/%zu near %d%d syn %d%d lags %zu %zu early %d %d\n", c->a->id, c->b->id, votes.through, votes.ended,
-            controls.same, controls.asked, timing->near_known, timing->a_first, c->half[0].syn, c->half[1].syn, c->half[0].like.lag_count,
+    fprintf(stderr,
+            "KIND %u+%u: through %d ended %d; controls %zu/%zu near %d%d syn %d%d lags %zu %zu early %d %d\n",
+            c->a->id, c->b->id, votes.through, votes.ended, controls.same, controls.asked, timing->near_known,
+            timing->a_first, c->half[0].syn, c->half[1].syn, c->half[0].like.lag_count,
             c->half[1].like.lag_count, (int)who_answered(c, 1), (int)who_answered(c, -1));
 #endif
     return votes.through - votes.ended;
@@ -586,8 +590,8 @@ static int relate_legs(struct comparison *c, double shared, struct relation *ret
         compare_idle(c, turn % 2);
     struct timing timing = judge_timing(c);
     bool same_payload = c->half[0].related || c->half[1].related;
-    bool other_payload = (c->half[0].payload && !c->half[0].related) ||
-                         (c->half[1].payload && !c->half[1].related);
+    bool other_payload =
+        (c->half[0].payload && !c->half[0].related) || (c->half[1].payload && !c->half[1].related);
     if (timing.possible && (same_payload || !other_payload)) {
         r.bits = all_bits(c, shared, &timing);
         r.votes = judge_kind(c, &timing);

@@ -57,8 +57,8 @@ static bool begins_at(const struct dp_locate *l, const struct flow *flow, int ha
         if (!flow->seen_at[v] || flow->views[v].leg != leg)
             continue;
         for (size_t i = 0; i < lane->count && i < 16; i++)
-            if (lane->items[i].tcp_flags & DP_TCP_SYN) {
-                *ret_position = lane->items[i].start + 1;
+            if (lane_at(lane, i)->tcp_flags & DP_TCP_SYN) {
+                *ret_position = lane_at(lane, i)->start + 1;
                 return true;
             }
     }

@@ -78,7 +78,6 @@ void dp_locate_free(struct dp_locate *l)
             free(l->segments[i].side[d].losses);
             free(l->segments[i].side[d].slices);
             free(l->segments[i].side[d].delays);
-            free(l->segments[i].side[d].passages);
         }
     }
     for (size_t i = 0; i < l->flow_count; i++)
@@ -91,10 +90,12 @@ void dp_locate_free(struct dp_locate *l)
     free(l->vantages);
     free(l->segments);
     free(l->flows);
+    free(l->waiting);
     free(l->by_endpoints);
     free(l->resets);
     free(l->rewrites);
     free(l->references);
+    pool_free(&l->pool); /* what waits in lanes, and the passages */
     free(l);
 }
 
@@ -246,16 +247,15 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         watch_tcp(flow, half, vantage, d);
         watch_window(h, vantage, d);
         if (d->tcp_flags & DP_TCP_ACK) {
-            code = evidence_acknowledge(flow, 1 - half, vantage, d);
+            code = evidence_acknowledge(l, flow, 1 - half, vantage, d);
             if (code)
                 return code;
         }
     }
     struct lane *lane = span ? &h->data[vantage] : &h->control[vantage];
-    code = dp_grow(&lane->items, &lane->room, lane->count + 1, sizeof *lane->items);
-    if (code)
-        return code;
-    struct observation *o = &lane->items[lane->count];
+    struct observation *o = lane_add(l, lane);
+    if (!o)
+        return DP_ERR_NOMEM;
     fill_observation(o, d, flow, half, vantage);
     o->span = span;
     if (span) {
@@ -271,9 +271,8 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
     if (lane->seen++ == 0)
         lane->first_ns = d->ts_ns;
     lane->last_ns = d->ts_ns;
-    lane->count++;
     l->pending++;
-    return DP_OK;
+    return custody_await(l, flow);
 }
 
 static void take_reply(struct flow *flow, uint32_t vantage, const struct dp_note *note)
@@ -471,7 +470,9 @@ static int sweep(struct dp_locate *l, bool final)
     l->next_sweep_at = l->pending + (l->pending / 2 > SWEEP_PENDING ? l->pending / 2 : SWEEP_PENDING);
     if (!final && !all_begun(l))
         return DP_OK;
-    int code = learn(l, final);
+    int code = custody_order(l, final);
+    if (code == DP_OK)
+        code = learn(l, final);
     if (code)
         return code;
     int64_t until = final ? INT64_MAX : fed_until(l); /* by the fitted clocks */

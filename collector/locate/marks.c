@@ -90,7 +90,7 @@ static int mark_payload(const struct pairing *p, struct marks *marks, uint32_t s
     const struct lane *lane = flow->proto == 6 ? &flow->half[half].data[v] : &flow->half[half].control[v];
     uint64_t below = lane->count > PER_LANE ? ((uint64_t)PER_LANE << 32) / (lane->count - PER_LANE) : 0;
     for (size_t i = 0; i < lane->count; i++) {
-        const struct observation *o = &lane->items[i];
+        const struct observation *o = lane_at(lane, i);
         if (o->hash_len == 0 || o->payload == 0 || (i >= PER_LANE && o->hash >= below))
             continue;
         int code = add_mark(marks, (struct mark){.key = payload_key(flow, o),
@@ -110,7 +110,7 @@ static int mark_syn(const struct pairing *p, struct marks *marks, uint32_t stran
     for (uint32_t v = 0; v < p->l->vantage_count; v++) {
         const struct lane *lane = &flow->half[0].data[v];
         for (size_t i = 0; i < lane->count && i < 8; i++) {
-            const struct observation *o = &lane->items[i];
+            const struct observation *o = lane_at(lane, i);
             if (!(o->tcp_flags & DP_TCP_SYN) || !(o->marks & MARK_HAS_TS) || o->tsval == 0)
                 continue;
             return add_mark(marks, (struct mark){.key = mark_key(BY_SYN_STAMP, o->tsval, 0),
@@ -314,8 +314,7 @@ static int sum_up(struct sharing *s)
             c.bits += s->items[j].bits;
             c.marks++;
         }
-        int code =
-            dp_grow(&p->candidates, &p->candidate_room, p->candidate_count + 1, sizeof *p->candidates);
+        int code = dp_grow(&p->candidates, &p->candidate_room, p->candidate_count + 1, sizeof *p->candidates);
         if (code)
             return code;
         p->candidates[p->candidate_count++] = c;

@@ -120,10 +120,15 @@ static bool contested(const struct pairing *p, const struct offer *offers, size_
 static void debug_offer(const struct pairing *p, const struct offer *o, const char *what)
 {
     const struct stranger *a = &p->strangers[o->candidate.a], *b = &p->strangers[o->candidate.b];
-    fprintf(stderr, "PAIR %s (%u:%u %u) flow %u {%lx} + flow %u {%lx} swapped %d marks %u shared %.1f -> bits %.1f kinship %d (%d) by %ld %ld known %d%d near %d%d\n",
-            what, a->flow->endpoints.client_port, a->flow->endpoints.server_port, b->flow->endpoints.client_port, a->flow->id, (unsigned long)a->seen, b->flow->id, (unsigned long)b->seen, o->candidate.swapped, o->candidate.marks,
-            o->candidate.bits, o->relation.bits, (int)o->relation.kinship, o->relation.votes, (long)o->relation.by[0], (long)o->relation.by[1], o->relation.known[0],
-            o->relation.known[1], o->relation.near_known, o->relation.client_near);
+    fprintf(stderr,
+            "PAIR %s (%u:%u %u) flow %u {%lx} + flow %u {%lx} swapped %d marks %u shared %.1f -> bits %.1f "
+            "kinship %d (%d) by %ld %ld known %d%d near %d%d\n",
+            what, a->flow->endpoints.client_port, a->flow->endpoints.server_port,
+            b->flow->endpoints.client_port, a->flow->id, (unsigned long)a->seen, b->flow->id,
+            (unsigned long)b->seen, o->candidate.swapped, o->candidate.marks, o->candidate.bits,
+            o->relation.bits, (int)o->relation.kinship, o->relation.votes, (long)o->relation.by[0],
+            (long)o->relation.by[1], o->relation.known[0], o->relation.known[1], o->relation.near_known,
+            o->relation.client_near);
 }
 #else
 #define debug_offer(p, o, what) ((void)0)
@@ -172,7 +177,8 @@ static enum kinship decide(const struct relation *r, const struct seam *seam)
     return r->kinship;
 }
 
-static int join_some(struct pairing *p, const struct offer *offers, size_t count, bool last, size_t *ret_joined)
+static int join_some(struct pairing *p, const struct offer *offers, size_t count, bool last,
+                     size_t *ret_joined)
 {
     for (size_t i = 0; i < count; i++) {
         const struct offer *offer = &offers[i];

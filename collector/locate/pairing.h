@@ -42,7 +42,8 @@ int64_t pairing_widened(uint32_t by, uint64_t base, uint64_t position);
 bool pairing_control_shift(const struct lane *first, const struct lane *second, int64_t acknowledged,
                            uint32_t *ret_by);
 bool pairing_idle_shift(const struct lane *first, const struct lane *second, uint32_t *ret_by);
-/* How what is acknowledged differs: the same packets (`lags`, by their times) acknowledge it at both points. */
+/* How what is acknowledged differs: the same packets (`lags`, by their times) acknowledge it at both points.
+ */
 bool pairing_answer_shift(const struct ack_lane *first, const struct ack_lane *second, const struct lag *lags,
                           size_t count, int64_t *ret_by);
 /* Adds what packets without payload that have the same key show of their time stamps and IP IDs. */
@@ -65,14 +66,14 @@ enum kinship {
 
 struct relation {
     enum kinship kinship;
-    int votes;        /* for THROUGH, negative for ENDED */
-    double bits;      /* how sure it is that they are one, as of log2 of the odds */
-    int64_t by[2];    /* to add to b's positions of a's halves */
-    bool known[2];    /* that is known, for this half */
-    uint8_t legs[2];  /* a's and b's leg that meet */
+    int votes;           /* for THROUGH, negative for ENDED */
+    double bits;         /* how sure it is that they are one, as of log2 of the odds */
+    int64_t by[2];       /* to add to b's positions of a's halves */
+    bool known[2];       /* that is known, for this half */
+    uint8_t legs[2];     /* a's and b's leg that meet */
     uint8_t views[2][2]; /* a's and b's vantage point that tell so, for each half */
-    bool near_known;  /* which way it runs is known: ... */
-    bool client_near; /* ... the client is at the lower vantage points */
+    bool near_known;     /* which way it runs is known: ... */
+    bool client_near;    /* ... the client is at the lower vantage points */
 };
 
 /* Lays two strangers side by side. */

@@ -308,10 +308,32 @@ static int build_vantages(struct dp_locate *l, struct dp_report *r)
     return DP_OK;
 }
 
-static int by_delay(const void *a, const void *b)
+/* What would stand at `index` if the values were sorted (quickselect): two of thousands are wanted. */
+static int64_t value_at(int64_t *values, size_t count, size_t index)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
+    ptrdiff_t low = 0, high = (ptrdiff_t)count - 1, wanted = (ptrdiff_t)index;
+    while (low < high) {
+        int64_t pivot = values[low + (high - low) / 2];
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (values[i] < pivot)
+                i++;
+            while (values[j] > pivot)
+                j--;
+            if (i > j)
+                break;
+            int64_t swap = values[i];
+            values[i++] = values[j];
+            values[j--] = swap;
+        }
+        if (wanted <= j)
+            high = j;
+        else if (wanted >= i)
+            low = i;
+        else
+            break;
+    }
+    return values[index];
 }
 
 static struct dp_delay_report delay_report(struct side *s)
@@ -320,11 +342,10 @@ static struct dp_delay_report delay_report(struct side *s)
     if (!d.known)
         return d;
     size_t n = s->delay_count < DELAY_SAMPLES ? (size_t)s->delay_count : DELAY_SAMPLES;
-    qsort(s->delays, n, sizeof *s->delays, by_delay);
     d.min = s->delay_min;
     d.max = s->delay_max;
-    d.p50 = s->delays[n / 2];
-    d.p99 = s->delays[n - 1 - n / 100];
+    d.p50 = value_at(s->delays, n, n / 2);
+    d.p99 = value_at(s->delays, n, n - 1 - n / 100);
     return d;
 }
 

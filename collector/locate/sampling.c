@@ -198,16 +198,17 @@ static bool waits_since(const struct dp_locate *l, const struct flow *flow, int6
     for (int half = 0; half < 2; half++)
         for (uint32_t v = 0; v < l->vantage_count; v++) {
             const struct lane *data = &flow->half[half].data[v], *control = &flow->half[half].control[v];
-            if (data->count && to_reference(l, v, data->items[0].ts_ns) <= limit)
+            if (data->count && to_reference(l, v, lane_head(data)->ts_ns) <= limit)
                 return true;
-            if (control->count && to_reference(l, v, control->items[0].ts_ns) <= limit)
+            if (control->count && to_reference(l, v, lane_head(control)->ts_ns) <= limit)
                 return true;
         }
     return false;
 }
 
 /* What one leg of a flow tells. */
-static int look_at_leg(struct work *w, uint32_t leg, int64_t *votes, int64_t *difference, bool *has_difference)
+static int look_at_leg(struct work *w, uint32_t leg, int64_t *votes, int64_t *difference,
+                       bool *has_difference)
 {
     struct orientation o = {.low = NO_VANTAGE};
     work_on_leg(w, leg);
@@ -259,15 +260,15 @@ static uint8_t points_of(const struct dp_locate *l, const struct flow *flow)
 int custody_sample(struct dp_locate *l, int64_t limit)
 {
     for (int by_itself = 1; by_itself >= 0; by_itself--)
-        for (size_t i = 0; i < l->flow_count; i++) {
-            bool done = l->flows[i]->oriented || l->flows[i]->joined_into;
-            int code = done ? DP_OK : orient(l, l->flows[i], limit, by_itself);
+        for (size_t i = 0; i < l->waiting_count; i++) {
+            bool done = l->waiting[i]->oriented || l->waiting[i]->joined_into;
+            int code = done ? DP_OK : orient(l, l->waiting[i], limit, by_itself);
             if (code)
                 return code;
         }
     /* Orientation first, for all: a flow that cannot tell by itself goes by its neighbours. */
-    for (size_t i = 0; i < l->flow_count && !l->no_clock_correction; i++) {
-        struct flow *flow = l->flows[i];
+    for (size_t i = 0; i < l->waiting_count && !l->no_clock_correction; i++) {
+        struct flow *flow = l->waiting[i];
         uint8_t points = points_of(l, flow);
         if (!flow->oriented || (flow->sampled && flow->sampled_points == points))
             continue;

@@ -46,7 +46,7 @@ int strand_take(const struct lane *lane, struct strand *s)
     bool all = lane->count == most;
     uint64_t below = all ? 0 : ((uint64_t)CHOSEN << 32) / (lane->count - BEGINNING);
     for (size_t i = 0; i < lane->count && s->count < most; i++) {
-        const struct observation *o = &lane->items[i];
+        const struct observation *o = lane_at(lane, i);
         if (!(o->tcp_flags & DP_TCP_SYN) && (all || i < BEGINNING || o->hash < below))
             s->items[s->count++] = o;
     }
@@ -57,8 +57,8 @@ int strand_take(const struct lane *lane, struct strand *s)
 const struct observation *strand_syn(const struct lane *lane)
 {
     for (size_t i = 0; i < lane->count && i < 16; i++)
-        if (lane->items[i].tcp_flags & DP_TCP_SYN)
-            return &lane->items[i];
+        if (lane_at(lane, i)->tcp_flags & DP_TCP_SYN)
+            return lane_at(lane, i);
     return NULL;
 }
 

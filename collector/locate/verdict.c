@@ -146,7 +146,8 @@ static int doubt(const struct dp_locate *l, char **ret_why, char **ret_next)
                         empty->name);
         *ret_next = text_format(
             "Check that the capture at %s ran at the same time, on the right interface and with the "
-            "right filter, and capture again.",
+            "right filter, and capture again. Where the traffic is tunnelled, the capture's filter must let "
+            "the tunnel through ('tcp port 25 or udp port 4789').",
             empty->name);
     } else if (!matched || (blind && l->vantage_count > 1)) {
         const struct vantage *v = blind ? blind : last;

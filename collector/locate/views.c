@@ -52,14 +52,15 @@ static uint64_t moved(uint64_t position, int64_t by)
 
 static void move_data(struct lane *lane, int64_t by)
 {
-    for (size_t i = 0; i < lane->count; i++)
-        lane->items[i].start = moved(lane->items[i].start, by);
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(lane, 0); (o = lane_next(&cursor)) != NULL;)
+        o->start = moved(o->start, by);
 }
 
 static void move_seq(struct lane *control, uint32_t by)
 {
-    for (size_t i = 0; i < control->count; i++) {
-        struct observation *o = &control->items[i];
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(control, 0); (o = lane_next(&cursor)) != NULL;) {
         o->start ^= seq_part(o->hash) ^ seq_part(o->hash + by);
         o->hash += by;
     }
@@ -67,15 +68,17 @@ static void move_seq(struct lane *control, uint32_t by)
 
 static void move_ack(struct lane *control, int64_t by)
 {
-    for (size_t i = 0; i < control->count; i++)
-        control->items[i].start += (uint64_t)by << KEY_BITS;
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(control, 0); (o = lane_next(&cursor)) != NULL;)
+        o->start += (uint64_t)by << KEY_BITS;
 }
 
 static void move_acknowledged(struct half *h, uint32_t vantage, int64_t by)
 {
     struct ack_lane *lane = &h->acks[vantage];
     for (size_t i = 0; i < lane->count; i++)
-        lane->marks[i].position = moved(lane->marks[i].position, by);
+        ack_at(lane, i)->position = moved(ack_at(lane, i)->position, by);
+    lane->highest = moved(lane->highest, by);
     lane->sacked_above = moved(lane->sacked_above, by);
     for (size_t i = 0; i < h->dsack_count; i++)
         if (h->dsacks[i].vantage == vantage) {
@@ -155,16 +158,16 @@ void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by)
 {
     struct half *h = &flow->half[half];
     flow->views[vantage].ts_shift[half] += by;
-    for (size_t i = 0; i < h->data[vantage].count; i++)
-        h->data[vantage].items[i].tsval += by;
-    for (size_t i = 0; i < h->control[vantage].count; i++) {
-        struct observation *o = &h->control[vantage].items[i];
+    struct observation *o;
+    for (struct lane_cursor cursor = lane_from(&h->data[vantage], 0); (o = lane_next(&cursor)) != NULL;)
+        o->tsval += by;
+    for (struct lane_cursor cursor = lane_from(&h->control[vantage], 0); (o = lane_next(&cursor)) != NULL;) {
         if (o->marks & MARK_HAS_TS)
             o->start ^= ts_part(o->tsval) ^ ts_part(o->tsval + by);
         o->tsval += by;
     }
     for (size_t i = 0; i < h->acks[vantage].count; i++)
-        h->acks[vantage].marks[i].tsecr += by;
+        ack_at(&h->acks[vantage], i)->tsecr += by;
 }
 
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half)
@@ -172,16 +175,16 @@ void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half)
     struct half *h = &flow->half[half];
     h->ts_ignored = true;
     for (size_t v = 0; v < l->vantage_count; v++) {
-        for (size_t i = 0; i < h->data[v].count; i++)
-            h->data[v].items[i].marks &= (uint16_t)~MARK_HAS_TS;
-        for (size_t i = 0; i < h->control[v].count; i++) {
-            struct observation *o = &h->control[v].items[i];
+        struct observation *o;
+        for (struct lane_cursor cursor = lane_from(&h->data[v], 0); (o = lane_next(&cursor)) != NULL;)
+            o->marks &= (uint16_t)~MARK_HAS_TS;
+        for (struct lane_cursor cursor = lane_from(&h->control[v], 0); (o = lane_next(&cursor)) != NULL;) {
             if (o->marks & MARK_HAS_TS)
                 o->start ^= ts_part(o->tsval);
             o->marks &= (uint16_t)~MARK_HAS_TS;
         }
         for (size_t i = 0; i < h->acks[v].count; i++)
-            h->acks[v].marks[i].has_tsecr = false;
+            ack_at(&h->acks[v], i)->has_tsecr = false;
     }
 }
 
@@ -190,10 +193,11 @@ void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half)
     struct half *h = &flow->half[half];
     h->id_ignored = true;
     for (size_t v = 0; v < l->vantage_count; v++) {
-        for (size_t i = 0; i < h->data[v].count; i++)
-            h->data[v].items[i].marks &= (uint16_t)~MARK_HAS_IP_ID;
-        for (size_t i = 0; i < h->control[v].count; i++)
-            h->control[v].items[i].marks &= (uint16_t)~MARK_HAS_IP_ID;
+        struct observation *o;
+        for (struct lane_cursor cursor = lane_from(&h->data[v], 0); (o = lane_next(&cursor)) != NULL;)
+            o->marks &= (uint16_t)~MARK_HAS_IP_ID;
+        for (struct lane_cursor cursor = lane_from(&h->control[v], 0); (o = lane_next(&cursor)) != NULL;)
+            o->marks &= (uint16_t)~MARK_HAS_IP_ID;
     }
 }
 
@@ -231,8 +235,7 @@ static void join_half(struct dp_locate *l, struct half *into, struct half *from)
             from->acks[v] = acks;
         }
     }
-    if (from->first_position &&
-        (into->first_position == 0 || from->first_position < into->first_position)) {
+    if (from->first_position && (into->first_position == 0 || from->first_position < into->first_position)) {
         into->first_position = from->first_position;
         into->first_vantage = from->first_vantage;
     }
@@ -352,9 +355,11 @@ static void begin_anew(struct dp_locate *l, struct flow *flow)
         h->first_end = 0;
         h->hole_count = 0;
         h->before_count = 0;
-        for (size_t v = 0; v < l->vantage_count; v++)
-            for (size_t i = 0; i < h->data[v].count; i++)
-                h->data[v].items[i].marks &= (uint16_t)~MARK_VISITED;
+        for (size_t v = 0; v < l->vantage_count; v++) {
+            struct observation *o;
+            for (struct lane_cursor cursor = lane_from(&h->data[v], 0); (o = lane_next(&cursor)) != NULL;)
+                o->marks &= (uint16_t)~MARK_VISITED;
+        }
     }
 }
 
@@ -394,6 +399,7 @@ int flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const i
         into->legs = (uint8_t)(leg + from->legs);
     join_smtp(into, from);
     join_notes(into, from);
+    custody_inherit(l, into, from);
     if (!flow_settled(l, into))
         begin_anew(l, into);
     from->joined_into = into;

@@ -178,6 +178,7 @@ static void welcome(struct dp_run *run, struct run_agent *agent)
     Droppoint__Welcome body = DROPPOINT__WELCOME__INIT;
     body.name = agent->row.name;
     body.heartbeat_ms = HEARTBEAT_MS;
+    agent->owed = 0; /* the session before is over, and its credit with it */
     body.credit_bytes = run_credit_for(run, agent);
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &body;

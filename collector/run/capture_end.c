@@ -42,8 +42,9 @@ static bool worth_waiting(const struct run_capture *capture, const struct run_va
                           uint64_t others_ms)
 {
     uint64_t now = uv_now(capture->run->loop);
-    if (vantage->stream != NULL && vantage->stream->committed < vantage->stream->received)
-        return true; /* it is here, and waits for the database */
+    const struct run_stream *stream = vantage->stream;
+    if (stream != NULL && (stream->committed < stream->received || stream->refused))
+        return true; /* it is here, or wants to be, and waits for the database */
     if (capture->stop_ms == 0 && now - capture->phase_ms <= capture->duration_ms)
         return true;
     uint64_t since = others_ms > vantage->heard_ms ? others_ms : vantage->heard_ms;

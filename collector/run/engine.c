@@ -213,7 +213,7 @@ static void run_thread(void *context)
 
 static void give_back(struct dp_engine *engine, struct task *task)
 {
-    if (task->kind == TASK_FEED && task->copy == NULL)
+    if (task->kind == TASK_FEED)
         engine->events.eaten(engine->events.context, task->tag);
     free(task->copy);
     free(task);

@@ -43,7 +43,7 @@ int dp_engine_open(uv_loop_t *loop, const char *const *names, size_t count,
 /* bytes stay the caller's until eaten(tag). DP_ERR_NOMEM. */
 int dp_engine_feed(struct dp_engine *engine, uint32_t vantage, const uint8_t *bytes, size_t len,
                    void *tag) DP_MUST_CHECK;
-/* The same with a copy of its own; eaten() is not called. */
+/* The same with a copy of its own; eaten(NULL) tells that it was used up. */
 int dp_engine_feed_copy(struct dp_engine *engine, uint32_t vantage, const uint8_t *bytes,
                         size_t len) DP_MUST_CHECK;
 /* The vantage point captures since start_ns (its clock) and goes on; dp_engine_finish says until when.

@@ -149,8 +149,6 @@ void run_recover_for(struct dp_run *run, struct run_agent *agent, const Droppoin
 
 /* --- reading the batches back --- */
 
-static void read_page(struct run_capture *capture, const struct dp_store_stored_batch *after);
-
 static void feed_stored(struct run_capture *capture, const struct dp_store_stored_batch *batch)
 {
     size_t position = (size_t)batch->key.position;
@@ -158,8 +156,25 @@ static void feed_stored(struct run_capture *capture, const struct dp_store_store
         return;
     int code = dp_engine_feed_copy(capture->engine, (uint32_t)capture->vantages[position].engine,
                                    batch->payload, batch->len);
-    if (code != DP_OK)
+    if (code == DP_OK)
+        capture->reading++;
+    else
         run_capture_problem(capture, "A stored batch could not be read: %s", dp_err_sentence(code));
+}
+
+static void on_page(void *context, int code, const char *text, const struct dp_store_stored_batch *batches,
+                    size_t count);
+
+/* One page ahead of the engine: the database need not wait for it, and memory holds two pages at most. */
+static void read_on(struct run_capture *capture)
+{
+    if (!capture->page_due || capture->reading > capture->page_batches)
+        return;
+    capture->page_due = false;
+    capture->holds++;
+    int code = dp_store_batches(capture->run->store, capture->id, capture->read_number, on_page, capture);
+    if (code != DP_OK)
+        on_page(capture, code, dp_err_sentence(code), NULL, 0);
 }
 
 static void on_page(void *context, int code, const char *text, const struct dp_store_stored_batch *batches,
@@ -169,22 +184,25 @@ static void on_page(void *context, int code, const char *text, const struct dp_s
     if (!capture->run->closing && capture->phase == PHASE_READING) {
         for (size_t i = 0; i < count && code == DP_OK; i++)
             feed_stored(capture, &batches[i]);
-        if (code != DP_OK)
+        if (code != DP_OK) {
             run_capture_fail(capture, code, "Its batches can't be read back: %s", text);
-        else if (count > 0)
-            read_page(capture, &batches[count - 1]);
-        else
+        } else if (count > 0) {
+            capture->read_number = batches[count - 1].number;
+            capture->page_batches = count;
+            capture->page_due = true;
+            read_on(capture);
+        } else {
             run_capture_finish(capture);
+        }
     }
     run_capture_release(capture);
 }
 
-static void read_page(struct run_capture *capture, const struct dp_store_stored_batch *after)
+void run_recover_eaten(struct run_capture *capture)
 {
-    capture->holds++;
-    int code = dp_store_batches(capture->run->store, capture->id, after, on_page, capture);
-    if (code != DP_OK)
-        on_page(capture, code, dp_err_sentence(code), NULL, 0);
+    capture->reading--;
+    if (!capture->run->closing && capture->phase == PHASE_READING)
+        read_on(capture);
 }
 
 static void conclude(struct run_capture *capture)
@@ -215,7 +233,8 @@ static void conclude(struct run_capture *capture)
         return;
     }
     run_capture_set_phase(capture, PHASE_READING);
-    read_page(capture, NULL);
+    capture->page_due = true;
+    read_on(capture);
 }
 
 void run_recover_check(struct run_capture *capture)
@@ -241,8 +260,8 @@ void run_recover_tick(struct run_capture *capture)
         return;
     for (size_t i = 0; i < capture->vantage_count; i++) {
         const struct run_stream *stream = capture->vantages[i].stream;
-        if (stream != NULL && stream->committed < stream->received)
-            return; /* it is here, and waits for the database */
+        if (stream != NULL && (stream->committed < stream->received || stream->refused))
+            return; /* it is here, or wants to be, and waits for the database */
     }
     conclude(capture);
 }

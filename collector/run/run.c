@@ -172,6 +172,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct dp_run *run = timer->data;
     struct run_capture *capture, *next;
+    run_streams_tick(run);
     HASH_ITER(hh, run->captures, capture, next)
     {
         run_capture_tick(capture);

@@ -26,6 +26,7 @@ struct run_agent {
     char **interfaces;
     size_t interface_count;
     uint64_t outstanding;     /* payload bytes of its batches that we hold */
+    uint64_t owed;            /* ... and of those that there was no room for: credit that is kept back */
     uint64_t written_ms;      /* when its row was last stored, uv_now */
     uint64_t clock_stored_ms; /* when a clock sample was last stored */
     UT_hash_handle hh;        /* by row.key */
@@ -57,6 +58,7 @@ struct run_stream {
     uint64_t fed;       /* highest number given to the engine */
     uint64_t committed; /* the watermark */
     uint64_t resumed;   /* the number that was last asked for, so that a gap is told once */
+    bool refused;       /* there was no room for the batch after `received`: asked for again once there is */
     bool has_closed;
     uint64_t closed;
     UT_hash_handle hh; /* run->streams, by id */
@@ -98,6 +100,10 @@ struct run_capture {
     struct run_vantage vantages[MAX_VANTAGES];
     size_t vantage_count, engine_count;
     struct dp_engine *engine;
+    uint64_t read_number;          /* PHASE_READING: the last batch of the last page */
+    size_t page_batches;           /* how many it had */
+    size_t reading;                /* batches read that the engine has not eaten yet */
+    bool page_due;                 /* the next page is to be read once there are few of them */
     json_t *problems;              /* array of sentences */
     char *document_text;           /* once the verdict stands */
     struct dp_peer *operator_peer; /* who waits for it; NULL: nobody */
@@ -225,6 +231,7 @@ void run_captures_load(struct dp_run *run);
 void run_recover_for(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamOpen *open);
 void run_recover_tick(struct run_capture *capture);
 void run_recover_check(struct run_capture *capture);
+void run_recover_eaten(struct run_capture *capture); /* the engine is done with a batch that was read back */
 
 /* streams.c */
 void run_stream_open(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamOpen *open);
@@ -237,7 +244,8 @@ void run_stream_settled(struct dp_run *run, struct run_agent *agent, uint64_t ep
 struct run_stream *run_stream_add(struct run_capture *capture, struct run_vantage *vantage,
                                   struct run_agent *agent, uint64_t epoch, uint64_t number);
 void run_stream_free(struct run_stream *stream);
-void run_stream_eaten(void *context, void *tag); /* the engine is done with a batch */
+void run_stream_eaten(void *context, void *tag); /* the engine is done with a batch; tag NULL: a stored one */
+void run_streams_tick(struct dp_run *run);       /* asks again for what there was no room for */
 uint64_t run_credit_for(const struct dp_run *run, const struct run_agent *agent);
 
 /* exports.c */

@@ -6,6 +6,8 @@
 
 #include "collector/run/run_internal.h"
 
+#define ROOM_AGAIN 40000 /* jobs of the store: half of what is too many for a batch */
+
 struct batch {
     struct dp_run *run;
     struct run_stream *stream;
@@ -27,6 +29,7 @@ static void send_resume(struct dp_run *run, struct run_stream *stream)
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_RESUME;
     envelope.stream_resume = &body;
     stream->resumed = body.next;
+    stream->refused = false;
     run_send(run, stream->agent->peer, 0, &envelope);
 }
 
@@ -168,8 +171,11 @@ static void open_new(struct run_capture *capture, struct run_vantage *vantage, s
     capture->holds++;
     int code = dp_store_stream_open(run->store, &stream->key, agent->row.key, vantage->row.vantage,
                                     (int)open->kind, on_opened, stream);
-    if (code != DP_OK)
-        on_opened(stream, code, dp_err_sentence(code), 0, false, 0);
+    if (code == DP_OK)
+        return;
+    capture->holds--;
+    vantage->stream = NULL;
+    run_stream_free(stream); /* opened again at the next connection */
 }
 
 void run_stream_open(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamOpen *open)
@@ -218,9 +224,10 @@ static void release(struct batch *batch)
 
 void run_stream_eaten(void *context, void *tag)
 {
-    (void)context;
     if (tag != NULL)
         release(tag);
+    else
+        run_recover_eaten(context);
 }
 
 static void on_stored(void *context, int code, uint64_t watermark)
@@ -254,12 +261,13 @@ static void on_stored(void *context, int code, uint64_t watermark)
     run_capture_release(capture);
 }
 
-static void take(struct dp_run *run, struct run_stream *stream, const Droppoint__StreamData *data)
+/* False: there is no room for it, nothing is taken. */
+static bool take(struct dp_run *run, struct run_stream *stream, const Droppoint__StreamData *data)
 {
     size_t len = data->payload.len;
     struct batch *batch = malloc(sizeof *batch + len);
     if (batch == NULL)
-        return; /* the next one shows the gap, and it is sent again */
+        return false;
     struct run_capture *capture = stream->capture;
     *batch = (struct batch){.run = run, .stream = stream, .number = data->number, .len = len, .users = 1};
     memcpy(batch->payload, data->payload.data, len);
@@ -267,7 +275,7 @@ static void take(struct dp_run *run, struct run_stream *stream, const Droppoint_
                               on_stored, batch);
     if (code != DP_OK) {
         free(batch);
-        return;
+        return false;
     }
     capture->holds++;
     run->outstanding += len;
@@ -275,11 +283,35 @@ static void take(struct dp_run *run, struct run_stream *stream, const Droppoint_
     stream->received = data->number;
     const struct run_vantage *vantage = &capture->vantages[stream->key.position];
     if (capture->engine == NULL || capture->phase != PHASE_RUNNING || stream->fed + 1 != data->number)
-        return;
+        return true;
     if (dp_engine_feed(capture->engine, (uint32_t)vantage->engine, batch->payload, len, batch) == DP_OK) {
         batch->users++;
         stream->fed = data->number;
     }
+    return true;
+}
+
+/* The batch is let go and its credit kept back, and so is what follows it: an agent with credit would go on
+ * sending what there is no room for. */
+static void refuse(struct run_stream *stream, size_t len)
+{
+    stream->refused = true;
+    stream->agent->owed += len;
+}
+
+void run_streams_tick(struct dp_run *run)
+{
+    if (dp_store_pending(run->store) > ROOM_AGAIN)
+        return;
+    for (struct run_agent *agent = run->agents; agent != NULL; agent = agent->hh.next) {
+        uint64_t owed = agent->owed;
+        agent->owed = 0;
+        if (owed > 0)
+            give_credit(run, agent, owed);
+    }
+    for (struct run_stream *stream = run->streams; stream != NULL; stream = stream->hh.next)
+        if (stream->refused)
+            send_resume(run, stream);
 }
 
 void run_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamData *data)
@@ -291,9 +323,14 @@ void run_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoin
     }
     uint64_t now = uv_now(run->loop);
     stream->capture->heard_ms = stream->capture->vantages[stream->key.position].heard_ms = now;
+    if (stream->refused) {
+        refuse(stream, data->payload.len);
+        return;
+    }
     if (data->number == stream->received + 1) {
         if (dp_crc32c(0, data->payload.data, data->payload.len) == data->crc32c) {
-            take(run, stream, data);
+            if (!take(run, stream, data))
+                refuse(stream, data->payload.len);
             return;
         }
         dp_log(run->log, DP_LOG_ERROR, "Batch %llu of %s in capture %s arrived with a wrong checksum.",
@@ -333,7 +370,8 @@ void run_stream_close(struct dp_run *run, struct run_agent *agent, const Droppoi
     struct run_capture *capture = stream->capture;
     capture->heard_ms = uv_now(run->loop);
     if (close->last > stream->received) {
-        send_resume(run, stream);
+        if (!stream->refused)
+            send_resume(run, stream);
         return;
     }
     stream->has_closed = true;

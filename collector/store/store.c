@@ -9,6 +9,7 @@
 #include "collector/store/store_internal.h"
 
 #define MAX_JOBS 100000
+#define MAX_BATCHES 80000 /* jobs beyond this number are none of batches: a verdict must always get in */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 5000
 #define CLOSE_WAIT_NS (5 * (uint64_t)1000000000)
@@ -95,7 +96,7 @@ static void on_async(uv_async_t *async)
 int dp_store_submit(struct dp_store *store, struct dp_job *job)
 {
     uv_mutex_lock(&store->mutex);
-    bool refused = store->closing || store->pending >= MAX_JOBS;
+    bool refused = store->closing || store->pending >= (job->work == NULL ? MAX_BATCHES : MAX_JOBS);
     if (!refused) {
         queue_add(&store->waiting, job);
         store->pending++;

@@ -4,9 +4,9 @@
  *
  * All dp_store_* calls with a `done` come from the loop's thread; `done` is called there, once, never before
  * the call returned 0. Pointers given to done() live until it returns. Names and texts are copied by the
- * call. They return DP_ERR_NOMEM, or DP_ERR_FULL when too many jobs wait. done() gets DP_OK, DP_ERR_DATABASE
- * (text has PostgreSQL's words), DP_ERR_UNAVAILABLE when the store is closed first, or what the call's
- * comment says. */
+ * call. They return DP_ERR_NOMEM, or DP_ERR_FULL when too many jobs wait: 80,000 for a batch, 100,000 for
+ * the rest. done() gets DP_OK, DP_ERR_DATABASE (text has PostgreSQL's words), DP_ERR_UNAVAILABLE when the
+ * store is closed first, or what the call's comment says. */
 #ifndef DROPPOINT_COLLECTOR_STORE_STORE_H
 #define DROPPOINT_COLLECTOR_STORE_STORE_H
 
@@ -184,9 +184,10 @@ struct dp_store_stored_batch {
 };
 typedef void dp_store_batches_done(void *context, int code, const char *text,
                                    const struct dp_store_stored_batch *batches, size_t count);
-/* Reads a capture's batches back, roughly in order of time and each stream in its own order: the page after
- * `after` (NULL: the first). An empty page is the end. */
-int dp_store_batches(struct dp_store *store, const char *id, const struct dp_store_stored_batch *after,
-                     dp_store_batches_done *done, void *context) DP_MUST_CHECK;
+/* Reads a capture's batches back, roughly in order of time and each stream in its own order: a page of those
+ * numbered above `after`, in order of their numbers; one batch of each stream at least, else about 64 in all.
+ * For the next page `after` is the last one's number, for the first it is 0. An empty page is the end. */
+int dp_store_batches(struct dp_store *store, const char *id, uint64_t after, dp_store_batches_done *done,
+                     void *context) DP_MUST_CHECK;
 
 #endif

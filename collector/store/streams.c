@@ -127,35 +127,28 @@ int dp_store_stream_close(struct dp_store *store, const struct dp_stream_key *ke
 
 /* --- reading batches back --- */
 
-#define PAGE_BATCHES 64
-
 struct page_job {
     struct dp_job job;
     char id[64];
-    uint64_t number, epoch, stream; /* the page begins after this batch */
-    int position;
+    uint64_t after;
     PGresult *result;
+    struct dp_store_stored_batch *batches;
     dp_store_batches_done *done;
     void *context;
 };
 
-static int work_page(PGconn *connection, struct dp_job *job, struct dp_diag *diag)
-{
-    struct page_job *own = (struct page_job *)job;
-    char number[DP_PG_NUMBER], position[DP_PG_NUMBER], epoch[DP_PG_NUMBER], stream[DP_PG_NUMBER];
-    const char *const values[] = {
-        own->id, dp_pg_number(number, (int64_t)own->number), dp_pg_number(position, own->position),
-        dp_pg_number(epoch, (int64_t)own->epoch), dp_pg_number(stream, (int64_t)own->stream)};
-    PQclear(own->result);
-    own->result = NULL;
-    /* All vantage points seal their batches at the same pace: the number is roughly the time. */
-    static const char sql[] =
-        "SELECT position, epoch, stream, number, records, payload FROM batch WHERE capture_id = $1 "
-        "AND (number, position, epoch, stream) > ($2, $3, $4, $5) "
-        "ORDER BY number, position, epoch, stream LIMIT 64";
-    return dp_pg_take(connection, PQexecParams(connection, sql, 5, NULL, values, NULL, NULL, 1), &own->result,
-                      diag);
-}
+/* A page is a range of batch numbers, the same of every stream: all vantage points seal their batches at the
+ * same pace, so that a number is roughly a time. Each stream's part of it is one stretch of the primary key
+ * (the LIMIT, which never bites, keeps the planner from joining in another way); what is sorted is the page
+ * alone. A stream's numbers have no gaps, and so an empty range is the end. */
+static const char page[] =
+    "WITH s AS (SELECT position, epoch, stream FROM stream WHERE capture_id = $1), "
+    "size AS (SELECT greatest(1, 64 / greatest(1, count(*))) AS size FROM s) "
+    "SELECT s.position, s.epoch, s.stream, b.number, b.records, b.payload FROM s CROSS JOIN LATERAL "
+    "(SELECT number, records, payload FROM batch WHERE capture_id = $1 AND position = s.position AND "
+    "epoch = s.epoch AND stream = s.stream AND number > $2::bigint AND "
+    "number <= $2::bigint + (SELECT size FROM size) ORDER BY number LIMIT (SELECT size FROM size)) b "
+    "ORDER BY number, position, epoch, stream";
 
 static uint64_t big_endian(const PGresult *result, int row, int column)
 {
@@ -166,14 +159,23 @@ static uint64_t big_endian(const PGresult *result, int row, int column)
     return value;
 }
 
-static void finish_page(struct dp_job *job)
+static int work_page(PGconn *connection, struct dp_job *job, struct dp_diag *diag)
 {
     struct page_job *own = (struct page_job *)job;
-    struct dp_store_stored_batch batches[PAGE_BATCHES];
-    size_t count = job->code == DP_OK ? (size_t)PQntuples(own->result) : 0;
-    for (size_t i = 0; i < count; i++) {
-        struct dp_store_stored_batch *b = &batches[i];
-        int row = (int)i;
+    char after[DP_PG_NUMBER];
+    const char *const values[] = {own->id, dp_pg_number(after, (int64_t)own->after)};
+    PQclear(own->result);
+    own->result = NULL;
+    int code = dp_pg_take(connection, PQexecParams(connection, page, 2, NULL, values, NULL, NULL, 1),
+                          &own->result, diag);
+    if (code != DP_OK)
+        return code;
+    free(own->batches);
+    own->batches = calloc((size_t)PQntuples(own->result) + 1, sizeof *own->batches);
+    if (own->batches == NULL)
+        return dp_fail(diag, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
+    for (int row = 0; row < PQntuples(own->result); row++) {
+        struct dp_store_stored_batch *b = &own->batches[row];
         snprintf(b->key.capture_id, sizeof b->key.capture_id, "%s", own->id);
         b->key.position = (int)big_endian(own->result, row, 0);
         b->key.epoch = big_endian(own->result, row, 1);
@@ -183,26 +185,28 @@ static void finish_page(struct dp_job *job)
         b->payload = (const uint8_t *)PQgetvalue(own->result, row, 5);
         b->len = (size_t)PQgetlength(own->result, row, 5);
     }
-    own->done(own->context, job->code, job->diag.text, batches, count);
+    return DP_OK;
+}
+
+static void finish_page(struct dp_job *job)
+{
+    struct page_job *own = (struct page_job *)job;
+    own->done(own->context, job->code, job->diag.text, own->batches,
+              job->code == DP_OK ? (size_t)PQntuples(own->result) : 0);
     PQclear(own->result);
+    free(own->batches);
     free(own);
 }
 
-int dp_store_batches(struct dp_store *store, const char *id, const struct dp_store_stored_batch *after,
-                     dp_store_batches_done *done, void *context)
+int dp_store_batches(struct dp_store *store, const char *id, uint64_t after, dp_store_batches_done *done,
+                     void *context)
 {
     struct page_job *job = calloc(1, sizeof *job);
     if (job == NULL)
         return DP_ERR_NOMEM;
     *job = (struct page_job){
-        .job = {.work = work_page, .finish = finish_page}, .done = done, .context = context};
+        .job = {.work = work_page, .finish = finish_page}, .after = after, .done = done, .context = context};
     snprintf(job->id, sizeof job->id, "%s", id);
-    if (after != NULL) {
-        job->number = after->number;
-        job->position = after->key.position;
-        job->epoch = after->key.epoch;
-        job->stream = after->key.stream;
-    }
     int code = dp_store_submit(store, &job->job);
     if (code != DP_OK)
         free(job);

@@ -40,6 +40,7 @@ static int limit_to_packet(struct dp_cursor *cursor, size_t claimed, size_t head
     if (claimed < header || (cursor->wire_known && claimed > cursor->wire))
         return DP_ERR_FORMAT;
     dp_cursor_limit(cursor, claimed);
+    packet->ip = cursor->at;
     packet->ip_len = (uint32_t)claimed;
     return dp_cursor_need(cursor, header);
 }
@@ -91,7 +92,8 @@ static int walk_extensions(uint8_t next, struct dp_cursor *cursor, struct dp_pac
             uint16_t offset = dp_be16(at + 2);
             packet->ip_id = dp_be16(at + 6); /* the lower half of 32 bits */
             packet->has_ip_id = true;
-            packet->fragment = (offset & 0xfff9) != 0; /* offset 0 and no more to come: a whole packet */
+            /* Offset 0 and no more to come: a whole packet. */
+            packet->fragment = packet->fragment || (offset & 0xfff9) != 0;
             packet->later_fragment = (offset & 0xfff8) != 0;
         }
         rc = dp_cursor_need(cursor, len);

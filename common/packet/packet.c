@@ -16,3 +16,11 @@ int dp_packet_decode(int link_type, const uint8_t *frame, size_t captured, size_
         *ret_packet = packet;
     return rc;
 }
+
+bool dp_packet_is_plain_tcp(int link_type, const uint8_t *frame, size_t captured)
+{
+    if (link_type != DP_LINK_ETHERNET || captured < 34)
+        return false;
+    uint16_t type = dp_be16(frame + 12);
+    return (type == DP_TYPE_IPV4 && frame[23] == 6) || (type == DP_TYPE_IPV6 && frame[20] == 6);
+}

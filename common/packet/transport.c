@@ -24,8 +24,7 @@ enum {
 #define UDP_HEADER 8U
 #define SCTP_HEADER 12U
 
-/* Everything from here on is payload. */
-static int payload_from_here(const struct dp_cursor *cursor, struct dp_packet *packet)
+int dp_payload_decode(const struct dp_cursor *cursor, struct dp_packet *packet)
 {
     packet->payload_len = (uint32_t)cursor->wire;
     packet->payload_captured = (uint32_t)cursor->captured;
@@ -120,7 +119,7 @@ static int tcp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     cursor->at += captured;
     cursor->captured -= captured;
     cursor->wire -= header;
-    return payload_from_here(cursor, packet);
+    return dp_payload_decode(cursor, packet);
 }
 
 static int udp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
@@ -130,9 +129,9 @@ static int udp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
         return rc;
     const uint8_t *at = cursor->at;
     size_t len = dp_be16(at + 4);
-    /* 0: a jumbogram. Of a fragment, the length is the whole datagram's; UDP-Lite has a checksum coverage
-     * there. */
-    if (len && !packet->fragment && packet->proto == PROTO_UDP) {
+    /* 0: a jumbogram; a super-packet may be too long for the field. Of a fragment, the length is the whole
+     * datagram's; UDP-Lite has a checksum coverage there. */
+    if (len && packet->ip_len <= UINT16_MAX && !packet->fragment && packet->proto == PROTO_UDP) {
         if (len < UDP_HEADER || len > cursor->wire)
             return DP_ERR_FORMAT;
         dp_cursor_limit(cursor, len);
@@ -140,7 +139,9 @@ static int udp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     packet->sport = dp_be16(at);
     packet->dport = dp_be16(at + 2);
     dp_cursor_skip(cursor, UDP_HEADER);
-    return payload_from_here(cursor, packet);
+    if (packet->fragment || packet->proto != PROTO_UDP)
+        return dp_payload_decode(cursor, packet);
+    return dp_udp_tunnel_decode(cursor, packet);
 }
 
 static int icmp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
@@ -154,7 +155,7 @@ static int icmp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     bool echo = packet->proto == PROTO_ICMP ? at[0] == 8 || at[0] == 0 : at[0] == 128 || at[0] == 129;
     if (echo)
         packet->sport = packet->dport = dp_be16(at + 4);
-    return payload_from_here(cursor, packet);
+    return dp_payload_decode(cursor, packet);
 }
 
 static int sctp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
@@ -164,7 +165,7 @@ static int sctp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
         return rc;
     packet->sport = dp_be16(cursor->at);
     packet->dport = dp_be16(cursor->at + 2);
-    return payload_from_here(cursor, packet);
+    return dp_payload_decode(cursor, packet);
 }
 
 static int by_protocol(struct dp_cursor *cursor, struct dp_packet *packet)
@@ -181,15 +182,18 @@ static int by_protocol(struct dp_cursor *cursor, struct dp_packet *packet)
     case PROTO_SCTP:
         return sctp_decode(cursor, packet);
     default:
-        return payload_from_here(cursor, packet);
+        if (packet->fragment)
+            return dp_payload_decode(cursor, packet);
+        return dp_ip_tunnel_decode(cursor, packet);
     }
 }
 
 int dp_transport_decode(struct dp_cursor *cursor, struct dp_packet *packet)
 {
     if (packet->later_fragment)
-        return payload_from_here(cursor, packet);
+        return dp_payload_decode(cursor, packet);
+    bool fragment = packet->fragment; /* not that of a packet inside */
     int rc = by_protocol(cursor, packet);
     /* A first fragment may be too short for its transport header; the packet is none the less valid. */
-    return rc == DP_ERR_FORMAT && packet->fragment ? payload_from_here(cursor, packet) : rc;
+    return rc == DP_ERR_FORMAT && fragment ? dp_payload_decode(cursor, packet) : rc;
 }

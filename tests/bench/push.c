@@ -1,10 +1,13 @@
-/* An agent that has its batches ready: encodes capture files before anything is timed, then takes part in a
- * capture, one vantage point for each file, and sends as fast as the collector grants credit. Measures what
- * the collector's side can take: transport, checks, commit, and the locating engine beside it.
+/* An agent that has its batches ready: encodes capture files before anything is timed, then takes part in
+ * captures, one vantage point for each file, and in each sends everything as fast as the collector grants
+ * credit. Measures what the collector's side can take: transport, checks, commit, and the locating engine
+ * beside it.
  *
- * Usage: push ENDPOINT KEY_FILE COLLECTOR_KEY NAME INTERFACE=FILE ...
- * Says "ready" once it is welcomed, and at the end "records payload_bytes batches seconds", from the first
- * batch sent to the last acknowledgement. */
+ * Usage: push ENDPOINT KEY_FILE COLLECTOR_KEY NAME RECORDS INTERFACE=FILE ...
+ * RECORDS: the most that one batch holds.
+ * Says "ready" once it is welcomed, and for each capture, when all is acknowledged, "records payload_bytes
+ * batches begun sent acknowledged": when the first batch was sent, when the last was, and when the last
+ * acknowledgement came, in microseconds since the Unix epoch. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +32,8 @@ struct stream {
     char interface[16], vantage[96];
     struct sealed *batches;
     size_t count, room;
-    uint64_t number, next, acked; /* batches count from 1 */
-    uint64_t packets;
+    uint64_t number, next, acked; /* of the capture in hand; batches count from 1 */
+    uint64_t packets, bytes;
     int64_t first_ns, last_ns;
     bool resumed, closed;
 };
@@ -41,11 +44,11 @@ struct push {
     struct dp_dialer *dialer;
     struct dp_keypair keys;
     const char *name;
-    uint64_t epoch, credit;
+    uint64_t epoch, credit, last_number;
     char capture_id[64];
     struct stream streams[MOST_STREAMS];
     size_t count, turn;
-    uint64_t begin_ns;
+    long long begun_us, sent_us;
 };
 
 static void die(const char *what, const char *why)
@@ -58,6 +61,13 @@ static void must(int code, const char *what)
 {
     if (code)
         die(what, dp_err_sentence(code));
+}
+
+static long long now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* what the shell's EPOCHREALTIME tells as well */
+    return (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 /* --- the batches --- */
@@ -80,10 +90,11 @@ static void seal(struct stream *stream, struct dp_batch *batch)
         stream->first_ns = batch->digests[0].ts_ns;
     stream->last_ns = batch->digests[batch->digest_count - 1].ts_ns;
     stream->packets += batch->digest_count;
+    stream->bytes += sealed->length;
     dp_batch_clear(batch);
 }
 
-static void load(struct stream *stream, const char *path)
+static void load(struct stream *stream, const char *path, size_t batch_records)
 {
     static const uint8_t key[DP_HASH_KEY_SIZE] = {
         1}; /* the same at all vantage points; the files are no secret */
@@ -100,7 +111,7 @@ static void load(struct stream *stream, const char *path)
         must(dp_digester_frame(digester, packet.link_type, packet.ts_ns, packet.data, packet.captured,
                                packet.wire_len, &batch),
              path);
-        if (batch.digest_count >= DP_BATCH_MAX_RECORDS)
+        if (batch.digest_count >= batch_records)
             seal(stream, &batch);
     }
     if (code != DP_ERR_END)
@@ -150,13 +161,36 @@ static void send_state(struct push *push, const struct stream *stream, bool runn
     send_message(push, 0, DROPPOINT__ENVELOPE__BODY_CAPTURE_STATE, &message);
 }
 
+/* Everything is to be sent once more, in streams of their own. */
+static void begin_capture(struct push *push, const char *id)
+{
+    (void)snprintf(push->capture_id, sizeof push->capture_id, "%s", id);
+    for (size_t i = 0; i < push->count; i++) {
+        struct stream *stream = &push->streams[i];
+        stream->number = ++push->last_number;
+        stream->next = 1;
+        stream->acked = 0;
+        stream->resumed = stream->closed = false;
+    }
+    push->begun_us = 0;
+}
+
+static struct stream *find(struct push *push, uint64_t epoch, uint64_t number)
+{
+    for (size_t i = 0; i < push->count; i++)
+        if (epoch == push->epoch && push->streams[i].number == number)
+            return &push->streams[i];
+    return NULL; /* of a capture before */
+}
+
 static void on_prepare(struct push *push, uint64_t request, const Droppoint__CapturePrepare *prepare)
 {
     Droppoint__CaptureReady message = DROPPOINT__CAPTURE_READY__INIT;
+    if (strcmp(push->capture_id, prepare->capture_id) != 0)
+        begin_capture(push, prepare->capture_id);
     for (size_t i = 0; i < push->count; i++)
         if (!strcmp(push->streams[i].interface, prepare->interface))
             (void)snprintf(push->streams[i].vantage, sizeof push->streams[i].vantage, "%s", prepare->vantage);
-    (void)snprintf(push->capture_id, sizeof push->capture_id, "%s", prepare->capture_id);
     message.capture_id = prepare->capture_id;
     message.vantage = prepare->vantage;
     message.ok = 1;
@@ -169,7 +203,6 @@ static void on_start(struct push *push)
     for (size_t i = 0; i < push->count; i++) {
         Droppoint__StreamOpen message = DROPPOINT__STREAM_OPEN__INIT;
         struct stream *stream = &push->streams[i];
-        stream->number = i + 1;
         message.epoch = push->epoch;
         message.stream = stream->number;
         message.kind = DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS;
@@ -215,8 +248,9 @@ static bool send_one(struct push *push)
         message.crc32c = sealed->crc32c;
         message.records = sealed->records;
         message.payload = (ProtobufCBinaryData){sealed->length, sealed->bytes};
-        if (!push->begin_ns)
-            push->begin_ns = uv_hrtime();
+        push->sent_us = now_us();
+        if (!push->begun_us)
+            push->begun_us = push->sent_us;
         send_message(push, 0, DROPPOINT__ENVELOPE__BODY_STREAM_DATA, &message);
         push->credit -= sealed->length;
         return true;
@@ -236,23 +270,33 @@ static void on_pump(uv_idle_t *idle)
 static void on_acknowledged(struct push *push, const Droppoint__StreamAck *ack)
 {
     uint64_t records = 0, bytes = 0, batches = 0;
-    if (ack->stream >= 1 && ack->stream <= push->count)
-        push->streams[ack->stream - 1].acked = ack->number;
+    struct stream *of = find(push, ack->epoch, ack->stream);
+    if (of)
+        of->acked = ack->number;
     for (size_t i = 0; i < push->count; i++) {
         const struct stream *stream = &push->streams[i];
         if (stream->acked < stream->count)
             return;
         records += stream->packets;
         batches += stream->count;
-        for (size_t j = 0; j < stream->count; j++)
-            bytes += stream->batches[j].length;
+        bytes += stream->bytes;
     }
-    if (!push->begin_ns)
+    if (!push->begun_us)
         return;
-    printf("%llu %llu %llu %.3f\n", (unsigned long long)records, (unsigned long long)bytes,
-           (unsigned long long)batches, (double)(uv_hrtime() - push->begin_ns) / 1e9);
+    printf("%llu %llu %llu %lld %lld %lld\n", (unsigned long long)records, (unsigned long long)bytes,
+           (unsigned long long)batches, push->begun_us, push->sent_us, now_us());
     (void)fflush(stdout);
-    push->begin_ns = 0;
+    push->begun_us = 0;
+}
+
+static void on_resume(struct push *push, const Droppoint__StreamResume *resume)
+{
+    struct stream *stream = find(push, resume->epoch, resume->stream);
+    if (!stream)
+        return;
+    stream->next = resume->next;
+    stream->resumed = true;
+    stream->closed = false;
 }
 
 static void on_message(void *context, const Droppoint__Envelope *envelope)
@@ -271,11 +315,7 @@ static void on_message(void *context, const Droppoint__Envelope *envelope)
         on_start(push);
         break;
     case DROPPOINT__ENVELOPE__BODY_STREAM_RESUME:
-        if (envelope->stream_resume->stream >= 1 && envelope->stream_resume->stream <= push->count) {
-            struct stream *stream = &push->streams[envelope->stream_resume->stream - 1];
-            stream->next = envelope->stream_resume->next;
-            stream->resumed = true;
-        }
+        on_resume(push, envelope->stream_resume);
         break;
     case DROPPOINT__ENVELOPE__BODY_CREDIT:
         push->credit += envelope->credit->bytes;
@@ -305,19 +345,21 @@ int main(int argc, char **argv)
     static struct push push;
     struct dp_diag diag = {""};
     char collector_z85[DP_KEY_Z85];
-    if (argc < 6 || argc - 5 > MOST_STREAMS) {
-        fprintf(stderr, "Usage: %s ENDPOINT KEY_FILE COLLECTOR_KEY NAME INTERFACE=FILE ...\n", argv[0]);
+    long batch_records = argc > 6 ? strtol(argv[5], NULL, 10) : 0;
+    if (batch_records < 1 || batch_records > DP_BATCH_MAX_RECORDS || argc - 6 > MOST_STREAMS) {
+        fprintf(stderr, "Usage: %s ENDPOINT KEY_FILE COLLECTOR_KEY NAME RECORDS INTERFACE=FILE ...\n",
+                argv[0]);
         return 2;
     }
     push.name = argv[4];
     push.epoch = (uint64_t)time(NULL) * 1000000000;
-    for (int i = 5; i < argc; i++) {
+    for (int i = 6; i < argc; i++) {
         struct stream *stream = &push.streams[push.count++];
         char *file = strchr(argv[i], '=');
         if (!file || file - argv[i] > 15)
             die(argv[i], "not INTERFACE=FILE");
         memcpy(stream->interface, argv[i], (size_t)(file - argv[i]));
-        load(stream, file + 1);
+        load(stream, file + 1, (size_t)batch_records);
     }
     if (dp_keypair_load_or_make(argv[2], &push.keys, &diag) ||
         dp_public_key_read(argv[3], collector_z85, &diag))

@@ -1,19 +1,12 @@
 # shellcheck shell=bash disable=SC2016,SC2034,SC2086,SC2154
-# From an agent's batches to rows in PostgreSQL and a verdict. Sourced by tests/bench/run.
+# From agents' batches to rows in PostgreSQL and a verdict. Sourced by tests/bench/run.
 
 store_user=nobody
-
-as_store_user() {
-    setpriv --reuid "$store_user" --regid "$(id -g "$store_user")" --clear-groups "$@"
-}
-
-store_droppoint() {
-    DROPPOINT_COLLECTOR=$store_endpoint DROPPOINT_KEY=$store/state/operator.key \
-        DROPPOINT_COLLECTOR_KEY=$store/state/collector.pub "$bin/droppoint" "$@"
-}
+small_records=50
+as_store_user=() push_pids=() collector_pid='' job_pid='' store=''
 
 store_sql() {
-    as_store_user psql -qAt -h "$(dirname "$(find "$store/state" /tmp -maxdepth 3 -name '.s.PGSQL.5432' -user "$store_user" 2>/dev/null | head -1)")" -d droppoint -c "$1"
+    "${as_store_user[@]}" psql -XqAt -v ON_ERROR_STOP=1 -h "$store/state/postgresql.run" -d "${database:-droppoint}" "$@"
 }
 
 # wait_for SECONDS COMMAND...
@@ -22,72 +15,180 @@ wait_for() {
     shift
     until "$@" >/dev/null 2>&1; do
         ((SECONDS < end)) || return 1
-        sleep 0.2
+        sleep 0.1
     done
 }
 
+# job COMMAND...: runs a program (no function: $! must be the program itself) so that a signal to this shell ends both at
+# once. A shell that waits acts on a signal, one that runs a command does not.
+job() {
+    local code=0
+    "$@" &
+    job_pid=$!
+    wait "$job_pid" || code=$?
+    job_pid=
+    return $code
+}
+
+ended() { ! kill -0 "$1" 2>/dev/null; }
+
+end_process() {
+    [ -n "$1" ] || return 0
+    kill "$1" 2>/dev/null || true
+    wait_for 60 ended "$1" || kill -9 "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
 store_down() {
-    [ -z "${push_pid:-}" ] || kill "$push_pid" 2>/dev/null || true
-    [ -z "${collector_pid:-}" ] || { kill "$collector_pid" 2>/dev/null && wait "$collector_pid" 2>/dev/null; } || true
-    [ -z "${store:-}" ] || rm -rf "$store"
+    local pid server
+    for pid in "${push_pids[@]}" $job_pid $collector_pid; do
+        end_process "$pid"
+    done
+    push_pids=() job_pid='' collector_pid=''
+    [ -n "$store" ] || return 0
+    # The collector stops its PostgreSQL itself; one that had to be killed does not.
+    server=$(head -1 "$store/state/postgresql/postmaster.pid" 2>/dev/null) || true
+    [ -z "$server" ] || kill -QUIT "$server" 2>/dev/null || true
+    rm -rf "$store"
+    store=
+}
+
+store_collector() {
+    : >"$store/collector.log"
+    "${as_store_user[@]}" "$store/droppoint-collector" --config "$store/collector.yaml" >>"$store/collector.log" 2>&1 &
+    collector_pid=$!
+    wait_for 120 grep -q Listening "$store/collector.log" ||
+        die "the collector does not come up: $(tail -3 "$store/collector.log")"
 }
 
 # The collector with a database of its own in a new directory.
 store_up() {
+    local endpoint
+    as_store_user=(setpriv --reuid "$store_user" --regid "$(id -g "$store_user")" --clear-groups)
     store=$(mktemp -d /var/tmp/droppoint-bench-store.XXXXXX)
-    store_endpoint=tcp://127.0.0.1:$((20000 + RANDOM % 10000))
+    endpoint=tcp://127.0.0.1:$((20000 + RANDOM % 10000))
+    droppoint=(env DROPPOINT_COLLECTOR=$endpoint DROPPOINT_KEY=$store/state/operator.key
+        DROPPOINT_COLLECTOR_KEY=$store/state/collector.pub "$bin/droppoint")
     mkdir "$store/state"
     cp "$bin/droppoint-collector" "$store/"
-    printf 'bind: %s\nstate_directory: %s\n' "$store_endpoint" "$store/state" >"$store/collector.yaml"
+    printf 'bind: %s\nstate_directory: %s\n' "$endpoint" "$store/state" >"$store/collector.yaml"
     chmod 755 "$store" "$store/droppoint-collector"
     chown "$store_user" "$store/state"
     chmod 700 "$store/state"
-    as_store_user "$store/droppoint-collector" --config "$store/collector.yaml" >"$store/collector.log" 2>&1 &
-    collector_pid=$!
-    wait_for 60 store_droppoint agent list || die "the collector does not come up: $(tail -3 "$store/collector.log")"
-}
-
-# The agent with the five files' batches; approved.
-store_agent() {
-    local point arguments=()
-    for point in "${points[@]}"; do
-        arguments+=("${point/\//-}=$work/captures/${point/\//-}.pcap")
-    done
-    "$bin/bench_push" "$store_endpoint" "$store/push.key" "$store/state/collector.pub" bench "${arguments[@]}" \
-        >"$store/push.out" 2>"$store/push.err" &
-    push_pid=$!
-    wait_for 60 pending_fingerprint || die "the agent does not show up: $(cat "$store/push.err")"
-    store_droppoint agent approve "$(pending_fingerprint)" --name bench >/dev/null
-    wait_for 60 grep -q ready "$store/push.out" || die "the agent is not let in"
-    store_droppoint path set bench bench/mx1-eth0 bench/lb1-eth0 bench/lb1-eth1 bench/edge1-eth0 bench/edge1-eth1 >/dev/null
+    push=("$bin/bench_push" "$endpoint")
+    store_collector
 }
 
 pending_fingerprint() {
-    store_droppoint agent list --json | sed -n 's/.*"fingerprint": "\([^"]*\)".*/\1/p' | grep .
+    "${droppoint[@]}" agent list --json | jq -er '.agents[] | select(.state == "pending") | .fingerprint'
+}
+
+in_or_pending() { grep -q ready "$store/$1.out" || pending_fingerprint; }
+
+# store_agent NAME RECORDS POINT...: an agent with the batches of these points' files; approved.
+store_agent() {
+    local name=$1 records=$2 point files=()
+    shift 2
+    for point in "$@"; do
+        files+=("${point/\//-}=$work/captures/${point/\//-}.pcap")
+        path+=("$name/${point/\//-}")
+    done
+    : >"$store/$name.out"
+    "${push[@]}" "$store/$name.key" "$store/state/collector.pub" "$name" "$records" "${files[@]}" \
+        >>"$store/$name.out" 2>"$store/$name.err" &
+    push_pids+=($!)
+    wait_for 120 in_or_pending "$name" || die "the agent does not show up: $(cat "$store/$name.err")"
+    if ! grep -q ready "$store/$name.out"; then
+        "${droppoint[@]}" agent approve "$(pending_fingerprint)" --name "$name" >/dev/null
+        wait_for 60 grep -q ready "$store/$name.out" || die "the agent is not let in"
+    fi
+}
+
+# store_agents RECORDS AGENTS: the five points' batches, of at most so many records, at one agent or at five.
+store_agents() {
+    local pid point i=0
+    for pid in "${push_pids[@]}"; do
+        end_process "$pid"
+    done
+    push_pids=() path=()
+    if (($2 == 1)); then
+        store_agent "bench-$1" "$1" "${points[@]}"
+    else
+        for point in "${points[@]}"; do
+            store_agent "bench-$1-$((++i))" "$1" "$point"
+        done
+    fi
+    "${droppoint[@]}" path set bench "${path[@]}" >/dev/null
+}
+
+# The verdict must be the one that the files were made for: speed with a wrong answer is none.
+check_stored() {
+    grep -q "\"lost_packets\": *$lost\\b" "$1" || die "the verdict does not name the $lost lost packets: $(tail -3 "$store/run.err")"
+}
+
+# One capture by all agents. Sets records, bytes, batches; rate: packets a second from the first batch sent to the last
+# acknowledgement; late: seconds from the last batch sent until the operator had the verdict; stored: bytes in the database.
+store_capture() {
+    local begun sent acknowledged before now
+    : | tee "$store"/bench-*.out
+    before=$(store_sql -c "SELECT pg_total_relation_size('droppoint.batch')")
+    job "${droppoint[@]}" capture run --path bench --duration 120s --json >"$store/verdict.json" 2>"$store/run.err" || true
+    now=${EPOCHREALTIME/./}
+    check_stored "$store/verdict.json"
+    read -r records bytes batches begun sent acknowledged < <(awk '{r += $1; b += $2; n += $3
+        if (!begun || $4 < begun) begun = $4
+        if ($5 > sent) sent = $5
+        if ($6 > acknowledged) acknowledged = $6}
+        END {printf "%.0f %.0f %.0f %.0f %.0f %.0f\n", r, b, n, begun, sent, acknowledged}' "$store"/bench-*.out)
+    rate=$(calc "$records / ($acknowledged - $begun) * 1e6" %.0f)
+    late=$(calc "($now - $sent) / 1e6")
+    stored=$(($(store_sql -c "SELECT pg_total_relation_size('droppoint.batch')") - before))
+}
+
+# store_captures RECORDS AGENTS: the same again and again; rate and late become medians.
+store_captures() {
+    local i rates=() lates=()
+    store_agents "$1" "$2"
+    for ((i = 0; i < repeat; i++)); do
+        store_capture
+        echo "$rate $late $records $batches" >&2
+        rates+=("$rate") lates+=("$late")
+    done
+    rate=$(median "${rates[@]}")
+    late=$(median "${lates[@]}")
+}
+
+capture_done() { [ "$(store_sql -c "SELECT state FROM droppoint.capture ORDER BY started_ns DESC LIMIT 1")" = 'done' ]; }
+
+# The last capture once more, as a collector finds it that was killed before the verdict. Sets took: seconds from the
+# collector's start until the verdict stands again.
+store_recover() {
+    local begun id
+    id=$(store_sql -c "UPDATE droppoint.capture SET state = 'running', document = NULL WHERE capture_id =
+        (SELECT max(capture_id) FROM droppoint.capture) RETURNING capture_id")
+    end_process "$collector_pid"
+    begun=${EPOCHREALTIME/./}
+    store_collector
+    wait_for 600 capture_done || die "the verdict is not drawn again: $(tail -3 "$store/collector.log")"
+    took=$(calc "(${EPOCHREALTIME/./} - $begun) / 1e6" %.1f)
+    "${droppoint[@]}" capture show "$id" --json >"$store/verdict.json" 2>"$store/run.err" || true
+    check_stored "$store/verdict.json"
 }
 
 bench_store() {
     [ "$(id -u)" = 0 ] || die "store needs root: PostgreSQL runs as $store_user"
-    local records bytes batches took i rates_seen=() size before lost
+    local lost path=() droppoint push records bytes batches rate late stored took
     trap store_down EXIT
     make_files "$work/captures" "$packets"
     lost=$(awk '/^lost/ {print $2}' "$work/captures/truth")
     store_up
-    store_agent
-    for ((i = 0; i < repeat; i++)); do
-        : >"$store/push.out"
-        before=$(store_sql "SELECT pg_total_relation_size('droppoint.batch')")
-        store_droppoint capture run --path bench --duration 120s --json >"$store/verdict.json" 2>"$store/run.err" || true
-        grep -q "\"lost_packets\": *$lost\\b" "$store/verdict.json" ||
-            die "the live verdict does not name the $lost lost packets: $(tail -3 "$store/run.err")"
-        read -r records bytes batches took < <(grep -av ready "$store/push.out")
-        size=$(($(store_sql "SELECT pg_total_relation_size('droppoint.batch')") - before))
-        rates_seen+=("$(calc "$records / $took" %.0f)")
+    for agents in ${AGENTS:-1 5}; do
+    for rec in ${RECS:-4096 50}; do
+    store_captures $rec $agents
+    echo "$agents agents $rec: $records $bytes $batches rate $rate late $late stored $(calc "$stored / $records")"  >&2
     done
-    head_row "five streams of one agent, $records packets" ""
-    row "packets committed per second" "$(median "${rates_seen[@]}")"
-    row "bytes a packet on the wire (batches' payload)" "$(calc "$bytes / $records")"
-    row "bytes a packet in the database (\`pg_total_relation_size\`)" "$(calc "$size / $records")"
+    done
+    ((${RECOVER:-1})) && store_recover && echo "recover $took"
     store_down
     trap - EXIT
 }

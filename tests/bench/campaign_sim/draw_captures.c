@@ -2,9 +2,6 @@
 #include "tests/bench/campaign_sim/config.h"
 #include "tests/bench/campaign_sim/random.h"
 
-/* What the captures' own parser reads by now. */
-static const double tunnel_chance = 0;
-
 void draw_tunnel(struct config *c, enum tunnel_kind kind, uint32_t first, uint32_t last)
 {
     struct rng r = rng_of(c->seed, 71 + c->tunnels);
@@ -28,7 +25,7 @@ void draw_tunnel(struct config *c, enum tunnel_kind kind, uint32_t first, uint32
 
 static void draw_tunnels(struct config *c, struct rng *r)
 {
-    bool any = rng_chance(r, tunnel_chance), two = rng_chance(r, 0.25);
+    bool any = rng_chance(r, 0.12), two = rng_chance(r, 0.25);
     for (int i = 0; i < (two ? 2 : 1); i++) {
         uint32_t a = (uint32_t)rng_below(r, c->points), b = (uint32_t)rng_below(r, c->points);
         enum tunnel_kind kind = (enum tunnel_kind)rng_below(r, TUNNEL_KINDS);

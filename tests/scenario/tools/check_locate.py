@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""check_locate.py CASE_DIR RESULT.json EXIT_CODE: does what `droppoint locate` says agree with what was really dropped?
-Prints nothing and returns 0, or says what is wrong and returns 1."""
+"""check_locate.py CASE_DIR RESULT.json EXIT_CODE [...]: does what `droppoint locate` says agree with what was really
+dropped? Prints nothing and returns 0, or says what is wrong and returns 1. Of several cases it says for each whether it is right."""
 import json
+import os
 import sys
 
 wrong = []
@@ -66,8 +67,7 @@ def check_reset(case, result, finding):
     expect("direction", finding["direction"], "reverse" if case["direction"] == "forward" else "forward")
 
 
-def main():
-    directory, result_path, code = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def check(directory, result_path, code):
     case = json.load(open(f"{directory}/case.json"))
     truth = json.load(open(f"{directory}/truth.json"))
     if case["place"] != "none" and case["place"] not in truth:
@@ -99,9 +99,22 @@ def main():
         for field in ("summary", "next_step"):
             if len(finding[field]) < 20:
                 wrong.append(f"{field} says nothing: {finding[field]!r}")
-    for line in wrong:
-        print("   ", line)
-    sys.exit(1 if wrong else 0)
+
+
+def main():
+    cases, failed = [sys.argv[i:i + 3] for i in range(1, len(sys.argv), 3)], False
+    for directory, result_path, code in cases:
+        wrong.clear()
+        try:
+            check(directory, result_path, int(code))
+        except SystemExit as error:
+            wrong.append(str(error))
+        if len(cases) > 1:
+            print("FAIL" if wrong else "ok  ", os.path.basename(directory))
+        for line in wrong:
+            print("   ", line)
+        failed = failed or bool(wrong)
+    sys.exit(1 if failed else 0)
 
 
 main()

@@ -2,9 +2,9 @@
 """A small TCP sender and receiver for labs.
 
 serve --port P                 accepts any number of connections on IPv4 and IPv6
-run --host H [--port P] [--mode up|down|echo] [--flows N] [--bytes N] [--rate BYTES/s] [--time SECONDS] [--start-gap S] [--sport FIRST]
+run --host H[,H...] [--port P] [--mode up|down|echo] [--flows N] [--bytes N] [--rate BYTES/s] [--time SECONDS] [--start-gap S] [--sport FIRST]
 
-The client's first line tells the server what to do: "up N", "down N RATE" or "echo N". A flow that is not done when
+There are N flows to each host. The client's first line tells the server what to do: "up N", "down N RATE" or "echo N". A flow that is not done when
 --time is over is left as it is. Prints one JSON line: flows done, flows failed, bytes that arrived."""
 import argparse
 import json
@@ -86,13 +86,13 @@ def serve(args):
         threading.Thread(target=serve_one, args=(sock,), daemon=True).start()
 
 
-def run_one(args, results, number):
+def run_one(args, host, results, number):
     got = 0
     try:
         time.sleep(number * args.start_gap)
         until = time.monotonic() + args.time
         source = ("", args.sport + number) if args.sport else None
-        with socket.create_connection((args.host, args.port), timeout=args.time, source_address=source) as sock:
+        with socket.create_connection((host, args.port), timeout=args.time, source_address=source) as sock:
             sock.settimeout(max(0.1, until - time.monotonic()))
             sock.sendall(b"%s %d %d\n" % (args.mode.encode(), args.bytes, args.rate))
             if args.mode == "up":
@@ -116,15 +116,16 @@ def run_one(args, results, number):
 
 
 def run(args):
-    results = [{"bytes": 0, "error": "unfinished"} for _ in range(args.flows)]
-    threads = [threading.Thread(target=run_one, args=(args, results, n), daemon=True) for n in range(args.flows)]
+    hosts = args.host.split(",") * args.flows
+    results = [{"bytes": 0, "error": "unfinished"} for _ in hosts]
+    threads = [threading.Thread(target=run_one, args=(args, host, results, n), daemon=True) for n, host in enumerate(hosts)]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + args.time + args.start_gap * args.flows + 1
+    until = time.monotonic() + args.time + args.start_gap * len(hosts) + 1
     for thread in threads:
         thread.join(max(0, until - time.monotonic()))
     failed = [r["error"] for r in results if r["error"]]
-    print(json.dumps({"done": args.flows - len(failed), "failed": len(failed), "errors": sorted(set(failed)),
+    print(json.dumps({"done": len(hosts) - len(failed), "failed": len(failed), "errors": sorted(set(failed)),
                       "bytes": sum(r["bytes"] for r in results)}), flush=True)
     sys.stdout.flush()
     # Threads that still wait hold sockets; leaving this way closes them without waiting.

@@ -100,6 +100,7 @@ static void test_config_there_and_back(void **state)
         .vantage = "mx1/eth0",
         .ring_directory = "/var/lib/droppoint/ring/c1",
         .filter = "tcp port 25",
+        .own_filter = "not port 22",
     };
     uint8_t *bytes = NULL;
     size_t len = 0;

@@ -181,7 +181,7 @@ static void test_what_cannot_be_opened_says_why(void **state)
 {
     (void)state;
     struct dp_capture_spec spec = spec_for("lo", "port port");
-    refused(&spec, DP_ERR_FILTER, "\"port port\" does not compile");
+    refused(&spec, DP_ERR_FILTER, "'port port' does not compile");
     spec = spec_for("nosuch0", "");
     refused(&spec, DP_ERR_INTERFACE, "There is no interface nosuch0");
     shell("ip link add downy0 type veth peer name downy1");

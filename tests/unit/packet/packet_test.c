@@ -6,11 +6,11 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/packet/packet.h"
 #include "tests/unit/packet/frames.h"
+#include "tests/unit/packet/hello.h"
 
 enum {
     ETHERNET = 1,
@@ -23,63 +23,6 @@ enum {
     NFLOG = 239,
     COOKED2 = 276
 };
-
-static const char timestamps[12] = "\x01\x01\x08\x0a\x00\x00\x00\x07\x00\x00\x00\x05";
-
-/* Decodes a copy that ends where the frame ends, so that a sanitizer sees each byte read too many. */
-static int decode(int link_type, const struct frame *frame, size_t captured, size_t wire,
-                  struct dp_packet *packet)
-{
-    uint8_t *copy = malloc(captured ? captured : 1);
-    assert_non_null(copy);
-    memcpy(copy, frame->bytes, captured);
-    int rc = dp_packet_decode(link_type, copy, captured, wire, packet);
-    if (rc == DP_OK && packet->payload) {
-        assert_true(packet->payload >= copy);
-        assert_true(packet->payload + packet->payload_captured <= copy + captured);
-    }
-    free(copy);
-    return rc;
-}
-
-static void tcp4(struct frame *frame)
-{
-    frame_ipv4(frame, 6, 32 + 5);
-    frame_tcp(frame, 40000, 25, DP_TCP_ACK | DP_TCP_PSH, timestamps, 12);
-    frame_text(frame, "hello");
-}
-
-static void tcp6(struct frame *frame)
-{
-    frame_ipv6(frame, 6, 32 + 5);
-    frame_tcp(frame, 40000, 25, DP_TCP_ACK | DP_TCP_PSH, timestamps, 12);
-    frame_text(frame, "hello");
-}
-
-static void assert_hello(const struct dp_packet *packet, uint8_t family)
-{
-    assert_int_equal(packet->src.family, family);
-    assert_int_equal(packet->dst.family, family);
-    assert_int_equal(packet->src.bytes[family == 4 ? 3 : 15], 1);
-    assert_int_equal(packet->dst.bytes[family == 4 ? 3 : 15], 9);
-    assert_int_equal(packet->proto, 6);
-    assert_int_equal(packet->ttl, family == 4 ? 64 : 61);
-    assert_int_equal(packet->has_ip_id, family == 4);
-    assert_int_equal(packet->ip_id, family == 4 ? 0x1234 : 0);
-    assert_int_equal(packet->ip_len, (family == 4 ? 20 : 40) + 32 + 5);
-    assert_int_equal(packet->sport, 40000);
-    assert_int_equal(packet->dport, 25);
-    assert_int_equal(packet->seq, 1000);
-    assert_int_equal(packet->ack, 2000);
-    assert_int_equal(packet->window, 502);
-    assert_int_equal(packet->tcp_flags, DP_TCP_ACK | DP_TCP_PSH);
-    assert_true(packet->has_timestamps);
-    assert_int_equal(packet->tsval, 7);
-    assert_int_equal(packet->tsecr, 5);
-    assert_int_equal(packet->wscale, 0xff);
-    assert_int_equal(packet->payload_len, 5);
-    assert_int_equal(packet->payload_captured, 5);
-}
 
 /* Every supported link type in front of the same packet. */
 struct sample {
@@ -145,9 +88,9 @@ static void make_sample(int link_type, uint8_t family, struct sample *sample)
     *sample = (struct sample){.link_type = link_type, .family = family};
     link_header(link_type, family, family == 4 ? 57 : 77, &sample->frame);
     if (family == 4)
-        tcp4(&sample->frame);
+        frame_hello4(&sample->frame);
     else
-        tcp6(&sample->frame);
+        frame_hello6(&sample->frame);
 }
 
 static const int link_types[] = {ETHERNET, LOOP_NULL, RAW, 12, 14, LOOP, COOKED, COOKED2, NFLOG, IPV4, IPV6};
@@ -160,7 +103,7 @@ static void test_each_link_type(void **state)
             struct sample sample;
             struct dp_packet packet = {0};
             make_sample(link_types[i], family, &sample);
-            int rc = decode(link_types[i], &sample.frame, sample.frame.len, sample.frame.len, &packet);
+            int rc = decode_frame(link_types[i], &sample.frame, sample.frame.len, sample.frame.len, &packet);
             assert_true(dp_link_type_supported(link_types[i]));
             if ((link_types[i] == IPV4 && family == 6) || (link_types[i] == IPV6 && family == 4)) {
                 assert_int_equal(rc, DP_ERR_FORMAT);
@@ -180,9 +123,9 @@ static void test_unknown_link_type(void **state)
     struct dp_packet packet;
     make_sample(ETHERNET, 4, &sample);
     assert_false(dp_link_type_supported(105));
-    assert_int_equal(decode(105, &sample.frame, sample.frame.len, sample.frame.len, &packet),
+    assert_int_equal(decode_frame(105, &sample.frame, sample.frame.len, sample.frame.len, &packet),
                      DP_ERR_UNSUPPORTED);
-    assert_int_equal(decode(-1, &sample.frame, sample.frame.len, sample.frame.len, &packet),
+    assert_int_equal(decode_frame(-1, &sample.frame, sample.frame.len, sample.frame.len, &packet),
                      DP_ERR_UNSUPPORTED);
 }
 
@@ -193,18 +136,18 @@ static void test_loopback_of_other_byte_order(void **state)
     struct dp_packet packet;
     struct frame frame = {.len = 0};
     frame_32(&frame, 2);
-    tcp4(&frame);
-    assert_int_equal(decode(LOOP_NULL, &frame, frame.len, frame.len, &packet), DP_OK);
+    frame_hello4(&frame);
+    assert_int_equal(decode_frame(LOOP_NULL, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_hello(&packet, 4);
     for (size_t i = 0; i < sizeof ipv6_families; i++) {
         frame = (struct frame){.len = 0};
         frame_32(&frame, ipv6_families[i]);
-        tcp6(&frame);
-        assert_int_equal(decode(LOOP_NULL, &frame, frame.len, frame.len, &packet), DP_OK);
+        frame_hello6(&frame);
+        assert_int_equal(decode_frame(LOOP_NULL, &frame, frame.len, frame.len, &packet), DP_OK);
         assert_hello(&packet, 6);
     }
     memset(frame.bytes, 0x55, 4);
-    assert_int_equal(decode(LOOP_NULL, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(LOOP_NULL, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
 }
 
 /* Cut after each byte: an error that says truncated until the transport header is whole, then less payload.
@@ -223,7 +166,7 @@ static void test_cut_by_the_snap_length(void **state)
                 struct dp_packet packet, before;
                 memset(&packet, 0xa5, sizeof packet);
                 before = packet;
-                int rc = decode(link_types[i], &sample.frame, len, whole, &packet);
+                int rc = decode_frame(link_types[i], &sample.frame, len, whole, &packet);
                 if (len < whole - 17) {
                     assert_int_equal(rc, DP_ERR_TRUNCATED);
                     assert_memory_equal(&packet, &before, sizeof packet);
@@ -250,7 +193,7 @@ static void test_short_on_the_wire(void **state)
             continue; /* nflog may pass on a part of the packet */
         make_sample(link_types[i], 4, &sample);
         for (size_t len = 0; len < sample.frame.len; len++)
-            assert_int_equal(decode(link_types[i], &sample.frame, len, len, &packet), DP_ERR_FORMAT);
+            assert_int_equal(decode_frame(link_types[i], &sample.frame, len, len, &packet), DP_ERR_FORMAT);
     }
 }
 
@@ -268,15 +211,15 @@ static void test_vlan_stack(void **state)
         }
         frame_16(&frame, depth);
         frame_16(&frame, 0x86dd);
-        tcp6(&frame);
-        int rc = decode(ETHERNET, &frame, frame.len, frame.len, &packet);
+        frame_hello6(&frame);
+        int rc = decode_frame(ETHERNET, &frame, frame.len, frame.len, &packet);
         assert_int_equal(rc, depth <= 8 ? DP_OK : DP_ERR_UNSUPPORTED);
         if (rc == DP_OK) {
             assert_hello(&packet, 6);
             assert_int_equal(packet.vlan_depth, depth);
         }
         for (size_t len = 0; len < frame.len - 77; len++)
-            assert_int_equal(decode(ETHERNET, &frame, len, frame.len, &packet),
+            assert_int_equal(decode_frame(ETHERNET, &frame, len, frame.len, &packet),
                              depth > 8 && len >= 14 + 32 ? DP_ERR_UNSUPPORTED : DP_ERR_TRUNCATED);
     }
 }
@@ -287,8 +230,8 @@ static void test_vlan_in_cooked(void **state)
     struct frame frame = {.len = 0};
     struct dp_packet packet;
     frame_put(&frame, "\0\x04\0\x01\0\x06\x02\0\0\0\0\x01\0\0\x81\x00\x00\x05\x08\x00", 20);
-    tcp4(&frame);
-    assert_int_equal(decode(COOKED, &frame, frame.len, frame.len, &packet), DP_OK);
+    frame_hello4(&frame);
+    assert_int_equal(decode_frame(COOKED, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_hello(&packet, 4);
     assert_int_equal(packet.vlan_depth, 1);
 }
@@ -300,14 +243,14 @@ static void test_not_ip(void **state)
     struct dp_packet packet;
     frame_ethernet(&frame, 0x0806);
     frame_zeros(&frame, 46);
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
     frame = (struct frame){.len = 0};
     frame_ethernet(&frame, 0x0026); /* an 802.3 length, as spanning tree has */
     frame_zeros(&frame, 46);
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
-    assert_int_equal(decode(RAW, &frame, 0, 0, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(RAW, &frame, 0, 0, &packet), DP_ERR_FORMAT);
     frame.bytes[0] = 0x50;
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
 }
 
 static void test_padding_is_not_payload(void **state)
@@ -319,7 +262,7 @@ static void test_padding_is_not_payload(void **state)
     frame_ipv4(&frame, 6, 20);
     frame_tcp(&frame, 40000, 25, DP_TCP_ACK, NULL, 0);
     frame_text(&frame, "PADPAD");
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_int_equal(packet.payload_len, 0);
     assert_int_equal(packet.payload_captured, 0);
     assert_null(packet.payload);
@@ -332,18 +275,18 @@ static void test_super_packet_without_length(void **state)
     struct dp_packet packet;
     struct frame frame = {.len = 0};
     frame_ethernet(&frame, 0x0800);
-    tcp4(&frame);
+    frame_hello4(&frame);
     frame.bytes[16] = frame.bytes[17] = 0;
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, 14 + 66000, &packet), DP_OK);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, 14 + 66000, &packet), DP_OK);
     assert_int_equal(packet.ip_len, 66000);
     assert_int_equal(packet.payload_len, 66000 - 52);
     assert_int_equal(packet.payload_captured, 5);
 
     frame = (struct frame){.len = 0};
     frame_ethernet(&frame, 0x86dd);
-    tcp6(&frame);
+    frame_hello6(&frame);
     frame.bytes[18] = frame.bytes[19] = 0;
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, 14 + 180000, &packet), DP_OK);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, 14 + 180000, &packet), DP_OK);
     assert_int_equal(packet.ip_len, 180000);
     assert_int_equal(packet.payload_len, 180000 - 72);
 
@@ -351,8 +294,8 @@ static void test_super_packet_without_length(void **state)
     frame_ethernet(&frame, 0x86dd);
     frame_ipv6(&frame, 0, 0); /* a jumbogram: hop-by-hop with the jumbo option */
     frame_put(&frame, "\x06\x00\xc2\x04\x00\x02\xbf\x20", 8);
-    frame_tcp(&frame, 40000, 25, DP_TCP_ACK, timestamps, 12);
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, 14 + 180000, &packet), DP_OK);
+    frame_tcp(&frame, 40000, 25, DP_TCP_ACK, hello_timestamps, 12);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, 14 + 180000, &packet), DP_OK);
     assert_int_equal(packet.ip_len, 180000);
     assert_int_equal(packet.payload_len, 180000 - 80);
 
@@ -360,7 +303,7 @@ static void test_super_packet_without_length(void **state)
     frame_ethernet(&frame, 0x86dd);
     frame_ipv6(&frame, 59, 0); /* nothing behind the header, and the frame padded */
     frame_zeros(&frame, 6);
-    assert_int_equal(decode(ETHERNET, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(ETHERNET, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_int_equal(packet.ip_len, 40);
     assert_int_equal(packet.payload_len, 0);
 }
@@ -370,25 +313,25 @@ static void test_lengths_that_lie(void **state)
     (void)state;
     struct dp_packet packet;
     struct frame good = {.len = 0};
-    tcp4(&good);
+    frame_hello4(&good);
     struct frame frame = good;
     frame.bytes[0] = 0x44; /* a header of 16 bytes */
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
     frame = good;
     frame.bytes[0] = 0x4f; /* a header longer than the packet */
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
     frame = good;
     frame.bytes[3] = 19; /* a packet shorter than its header */
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
     frame = good;
     frame.bytes[3] = 200; /* a packet longer than the frame */
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
-    assert_int_equal(decode(RAW, &frame, frame.len, 200, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, 200, &packet), DP_OK);
     assert_int_equal(packet.payload_len, 148);
     /* A wire length below the captured one is a lie of the file; the captured bytes are there. */
-    assert_int_equal(decode(RAW, &good, good.len, 1, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &good, good.len, 1, &packet), DP_OK);
     assert_hello(&packet, 4);
-    assert_int_equal(decode(RAW, &good, good.len, (size_t)UINT32_MAX + 1, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(RAW, &good, good.len, (size_t)UINT32_MAX + 1, &packet), DP_ERR_FORMAT);
 }
 
 static void test_ipv4_options(void **state)
@@ -401,7 +344,7 @@ static void test_ipv4_options(void **state)
     frame_put(&frame, "\x07\x0b\x04\0\0\0\0\0\0\0\0\0", 12);
     frame_udp(&frame, 53, 5353, 3);
     frame_text(&frame, "abc");
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_int_equal(packet.sport, 53);
     assert_int_equal(packet.payload_len, 3);
     assert_int_equal(packet.ip_len, frame.len);
@@ -420,7 +363,7 @@ static void test_ipv6_extensions(void **state)
     frame_put(&frame, "\x06\x00\x00\x00\xde\xad\xbe\xef", 8); /* a fragment that is whole */
     frame_tcp(&frame, 40000, 25, DP_TCP_ACK, NULL, 0);
     frame_text(&frame, "hi");
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_int_equal(packet.proto, 6);
     assert_int_equal(packet.sport, 40000);
     assert_int_equal(packet.payload_len, 2);
@@ -428,7 +371,7 @@ static void test_ipv6_extensions(void **state)
     assert_true(packet.has_ip_id);
     assert_int_equal(packet.ip_id, 0xbeef);
     for (size_t len = 0; len < frame.len - 2; len++)
-        assert_int_equal(decode(RAW, &frame, len, frame.len, &packet), DP_ERR_TRUNCATED);
+        assert_int_equal(decode_frame(RAW, &frame, len, frame.len, &packet), DP_ERR_TRUNCATED);
 }
 
 static void test_extensions_without_end(void **state)
@@ -439,7 +382,7 @@ static void test_extensions_without_end(void **state)
     frame_ipv6(&frame, 60, 8 * 100);
     for (size_t i = 0; i < 100; i++)
         frame_put(&frame, "\x3c\x00\x01\x04\0\0\0\0", 8);
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
 }
 
 static void test_fragments(void **state)
@@ -451,13 +394,13 @@ static void test_fragments(void **state)
     frame.bytes[6] = 0x20; /* the first: more to come */
     frame_udp(&frame, 53, 5353, 3000);
     frame_zeros(&frame, 16);
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_true(packet.fragment);
     assert_false(packet.later_fragment);
     assert_int_equal(packet.sport, 53);
     assert_int_equal(packet.payload_len, 16);
     frame.bytes[6] = 0x00, frame.bytes[7] = 0x40; /* a later one, the last */
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_true(packet.fragment);
     assert_true(packet.later_fragment);
     assert_int_equal(packet.sport, 0);
@@ -467,7 +410,7 @@ static void test_fragments(void **state)
     frame_ipv6(&frame, 44, 8 + 10);
     frame_put(&frame, "\x06\x00\x00\x09\x00\x00\x00\x01", 8);
     frame_zeros(&frame, 10);
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_int_equal(packet.proto, 6);
     assert_true(packet.later_fragment);
     assert_int_equal(packet.payload_len, 10);
@@ -476,7 +419,7 @@ static void test_fragments(void **state)
     frame_ipv4(&frame, 6, 8);
     frame.bytes[6] = 0x20; /* a first fragment too short for a TCP header */
     frame_zeros(&frame, 8);
-    assert_int_equal(decode(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(RAW, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_true(packet.fragment);
     assert_int_equal(packet.payload_len, 8);
 }
@@ -487,19 +430,19 @@ static void test_nflog(void **state)
     struct dp_packet packet;
     struct frame frame = {.len = 0};
     nflog_begin(&frame, 2);
-    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
     nflog_payload(&frame, 57 - 3); /* the rule passed on all but the last 3 bytes */
-    tcp4(&frame);
+    frame_hello4(&frame);
     frame.len -= 3;
-    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_OK);
+    assert_int_equal(decode_frame(NFLOG, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_int_equal(packet.payload_len, 5);
     assert_int_equal(packet.payload_captured, 2);
     frame.bytes[4] = 3; /* a TLV shorter than its own header */
-    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
     frame.bytes[4] = 0xff, frame.bytes[5] = 0xff; /* one that goes beyond the frame */
-    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
+    assert_int_equal(decode_frame(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_FORMAT);
     frame.bytes[1] = 1; /* another version */
-    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
+    assert_int_equal(decode_frame(NFLOG, &frame, frame.len, frame.len, &packet), DP_ERR_UNSUPPORTED);
 }
 
 static void test_nflog_of_other_byte_order(void **state)
@@ -514,8 +457,8 @@ static void test_nflog_of_other_byte_order(void **state)
               little ? "\0\x08\0\x03mark\0\x04\x80\x14\0\x51\0\x09"
                      : "\x08\0\x03\0mark\x04\0\x14\x80\x51\0\x09\0",
               16);
-    tcp6(&frame);
-    assert_int_equal(decode(NFLOG, &frame, frame.len, frame.len, &packet), DP_OK);
+    frame_hello6(&frame);
+    assert_int_equal(decode_frame(NFLOG, &frame, frame.len, frame.len, &packet), DP_OK);
     assert_hello(&packet, 6);
 }
 

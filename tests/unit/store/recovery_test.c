@@ -29,6 +29,13 @@ static void on_batch(void *context, int code, uint64_t watermark)
     a->count++;
 }
 
+static void on_counted(void *context, int code, uint64_t watermark)
+{
+    (void)watermark;
+    assert_int_equal(code, DP_OK);
+    ++*(int *)context;
+}
+
 static void on_stream(void *context, int code, const char *text, uint64_t last, bool has_closed,
                       uint64_t closed)
 {
@@ -164,9 +171,12 @@ static void test_killed_postmaster(void **state)
 }
 
 struct reading {
+    const char *capture;
+    size_t len;
     int done;
     uint64_t next[STREAMS];
-    size_t count;
+    uint64_t last; /* number of the batch before: they come in its order */
+    size_t count, pages;
 };
 
 static void on_page(void *context, int code, const char *text, const struct dp_store_stored_batch *batches,
@@ -177,25 +187,114 @@ static void on_page(void *context, int code, const char *text, const struct dp_s
     assert_int_equal(code, DP_OK);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(batches[i].number, r->next[batches[i].key.position] + 1);
+        assert_true(batches[i].number >= r->last);
         r->next[batches[i].key.position]++;
+        r->last = batches[i].number;
         assert_int_equal(batches[i].records, 4096);
-        assert_int_equal(batches[i].len, sizeof payload);
-        assert_memory_equal(batches[i].payload, payload, sizeof payload);
+        assert_int_equal(batches[i].len, r->len);
+        assert_memory_equal(batches[i].payload, payload, r->len);
     }
     r->count += count;
+    r->pages++;
     if (count == 0)
         r->done = 1;
     else
-        assert_int_equal(dp_store_batches(fix->store, "c-backend", &batches[count - 1], on_page, r), DP_OK);
+        assert_int_equal(dp_store_batches(fix->store, r->capture, batches[count - 1].number, on_page, r),
+                         DP_OK);
+}
+
+static void read_back(struct reading *r)
+{
+    assert_int_equal(dp_store_batches(fix->store, r->capture, 0, on_page, r), DP_OK);
+    run_until(fix, &r->done, 1);
 }
 
 static void test_batches_are_read_back_in_order(void **state)
 {
     (void)state;
-    struct reading r = {0};
-    assert_int_equal(dp_store_batches(fix->store, "c-backend", NULL, on_page, &r), DP_OK);
-    run_until(fix, &r.done, 1);
+    struct reading r = {.capture = "c-backend", .len = sizeof payload};
+    read_back(&r);
     assert_int_equal(r.count, 200 * STREAMS);
+}
+
+static void test_a_capture_without_batches_is_read_back(void **state)
+{
+    (void)state;
+    struct reading none = {.capture = "c-none"}, empty = {.capture = "c-empty"};
+    read_back(&none);
+    assert_int_equal(none.pages, 1);
+    (void)open_stream("c-empty", 0);
+    read_back(&empty);
+    assert_int_equal(empty.pages, 1);
+    assert_int_equal(empty.count, 0);
+}
+
+/* What the statistics say of the store's sessions so far. A session's counts are there when it is over. */
+static int64_t counted(const char *sql)
+{
+    close_store(fix);
+    uint64_t end = uv_hrtime() + 60 * (uint64_t)1000000000;
+    while (ask(fix, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'droppoint-collector'") >
+           0) {
+        assert_true(uv_hrtime() < end);
+        usleep(10000);
+    }
+    open_store(fix);
+    return ask(fix, sql);
+}
+
+/* However many pages there are, each is found without looking at the others. */
+static void test_reading_back_takes_time_in_proportion(void **state)
+{
+    (void)state;
+    static const char rows[] =
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'batch'";
+    static const char blocks[] =
+        "SELECT idx_blks_read + idx_blks_hit FROM pg_statio_user_tables WHERE relname = 'batch'";
+    const uint64_t counts[STREAMS] = {6000, 4000, 3}; /* a busy point, one less so, one that hardly saw any */
+    size_t total = 0;
+    int stored = 0;
+    for (int s = 0; s < STREAMS; s++) {
+        struct dp_stream_key key = open_stream("c-pages", s);
+        for (uint64_t n = 1; n <= counts[s]; n++)
+            assert_int_equal(dp_store_batch(fix->store, &key, n, 4096, payload, 40, on_counted, &stored),
+                             DP_OK);
+        total += counts[s];
+    }
+    run_until(fix, &stored, (int)total);
+    int64_t rows_before = counted(rows), blocks_before = ask(fix, blocks);
+    struct reading r = {.capture = "c-pages", .len = 40};
+    read_back(&r);
+    for (int s = 0; s < STREAMS; s++)
+        assert_int_equal(r.next[s], counts[s]);
+    assert_true(r.pages > total / 64); /* a page stays small */
+    int64_t rows_read = counted(rows) - rows_before, blocks_read = ask(fix, blocks) - blocks_before;
+    print_message("%zu batches read back in %zu pages: %lld rows, %lld blocks of the index\n", r.count,
+                  r.pages, (long long)rows_read, (long long)blocks_read);
+    assert_int_equal(rows_read, total);
+    assert_true(blocks_read <= (int64_t)r.pages * STREAMS * 4); /* the way down the tree, and a leaf more */
+}
+
+/* --- too much at once --- */
+
+static void test_a_full_queue_still_takes_what_is_not_a_batch(void **state)
+{
+    (void)state;
+    struct dp_stream_key key = open_stream("c-full", 0);
+    static int stored;
+    stored = 0;
+    int put_in = 0, code = DP_OK;
+    /* Nothing is called back before the loop runs. */
+    while (put_in < 1000000 && (code = dp_store_batch(fix->store, &key, (uint64_t)put_in + 1, 1, payload, 1,
+                                                      on_counted, &stored)) == DP_OK)
+        put_in++;
+    assert_int_equal(code, DP_ERR_FULL);
+    fix->done = 0;
+    assert_int_equal(dp_store_stream_close(fix->store, &key, (uint64_t)put_in, on_done, fix), DP_OK);
+    run_until(fix, &stored, put_in);
+    run_until(fix, &fix->done, 1);
+    assert_int_equal(fix->code, DP_OK);
+    assert_int_equal(ask(fix, "SELECT last - closed FROM stream WHERE capture_id = 'c-full'"), 0);
 }
 
 static void test_rate(void **state)
@@ -252,6 +351,9 @@ int group_recovery(struct fixture *f)
         cmocka_unit_test(test_duplicates_and_gaps),
         cmocka_unit_test(test_killed_backends),
         cmocka_unit_test(test_batches_are_read_back_in_order),
+        cmocka_unit_test(test_a_capture_without_batches_is_read_back),
+        cmocka_unit_test(test_reading_back_takes_time_in_proportion),
+        cmocka_unit_test(test_a_full_queue_still_takes_what_is_not_a_batch),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_killed_postmaster),
         cmocka_unit_test(test_closing_with_the_database_gone_ends),

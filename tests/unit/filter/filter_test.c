@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "cli/locate/filter.h"
-#include "frames.h"
+#include "common/filter/filter.h"
+#include "tests/unit/cli_locate/frames.h"
 
 static bool matches(const char *expression, int link_type, const uint8_t *frame, size_t captured,
                     size_t wire_len)
@@ -16,7 +16,7 @@ static bool matches(const char *expression, int link_type, const uint8_t *frame,
     struct dp_filter *filter = NULL;
     bool match = false;
     struct dp_diag diag = {""};
-    assert_int_equal(dp_filter_new(expression, &filter), DP_OK);
+    assert_int_equal(dp_filter_new(expression, DP_FILTER_INNERMOST, &filter), DP_OK);
     /* Twice: compiled, and found again. */
     for (int i = 0; i < 2; i++) {
         int code = dp_filter_match(filter, link_type, frame, captured, wire_len, &match, &diag);
@@ -83,13 +83,13 @@ static void test_wrong_expressions(void **state)
     struct dp_diag diag = {""};
     bool match = true;
     uint8_t bytes[64] = {0};
-    assert_int_equal(dp_filter_new("tcp prot 25", &filter), DP_OK);
+    assert_int_equal(dp_filter_new("tcp prot 25", DP_FILTER_INNERMOST, &filter), DP_OK);
     assert_int_equal(dp_filter_check(filter, &diag), DP_ERR_FILTER);
     assert_non_null(strstr(diag.text, "tcp prot 25"));
     assert_int_equal(dp_filter_match(filter, 1, bytes, 60, 60, &match, &diag), DP_ERR_FILTER);
     assert_true(match);
     dp_filter_free(filter);
-    assert_int_equal(dp_filter_new("tcp", &filter), DP_OK);
+    assert_int_equal(dp_filter_new("tcp", DP_FILTER_INNERMOST, &filter), DP_OK);
     assert_int_equal(dp_filter_check(filter, &diag), DP_OK);
     dp_filter_free(filter);
     dp_filter_free(NULL);
