@@ -142,7 +142,7 @@ static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint
     if (!(a->tcp_flags & DP_TCP_SYN))
         return DP_OK;
     int code = DP_OK;
-    if (a->options & ~b->options)
+    if (!(b->options & OPTIONS_CUT) && (a->options & ~b->options & ~OPTIONS_CUT))
         code = add_rewrite(l, t, place, "TCP options were removed");
     if (code == DP_OK && a->mss && b->mss > a->mss)
         code = add_rewrite(l, t, place, "the MSS was raised");

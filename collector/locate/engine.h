@@ -55,7 +55,7 @@ struct observation {
     uint8_t options; /* of a SYN: OPTION_* */
 };
 
-enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4 };
+enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4, OPTIONS_CUT = 8 /* there may be more */ };
 
 /* Observations of one flow direction at one vantage point that wait for their settlement, in order of
  * capture. They stay where they are until a sweep closes gaps. All chunks but the last are full. */

@@ -474,6 +474,52 @@ int flow_of(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d, st
     return DP_OK;
 }
 
+/* As another flow between the same addresses runs. */
+static bool orient_as_others(const struct dp_locate *l, struct flow *flow)
+{
+    size_t look_at = l->flow_count < 1024 ? l->flow_count : 1024;
+    for (size_t i = 0; i < look_at; i++) {
+        const struct flow *other = l->flows[i];
+        if (!other->certain_orientation)
+            continue;
+        bool same = dp_addr_equal(&other->endpoints.client, &flow->endpoints.client) ||
+                    dp_addr_equal(&other->endpoints.server, &flow->endpoints.server);
+        bool reverse = dp_addr_equal(&other->endpoints.client, &flow->endpoints.server) ||
+                       dp_addr_equal(&other->endpoints.server, &flow->endpoints.client);
+        if (same || reverse) {
+            flow->client_near = other->client_near == same;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a half went past unseen before some point saw it, if it set out at the near end, or at the far one. */
+static uint32_t passed_unseen(const struct dp_locate *l, const struct half *h, bool from_near)
+{
+    uint32_t unseen = 0, since = 0;
+    for (uint32_t i = 0; i < l->vantage_count; i++) {
+        uint32_t v = from_near ? i : (uint32_t)l->vantage_count - 1 - i;
+        if (h->data[v].seen || h->control[v].seen)
+            unseen = since;
+        else
+            since += l->vantages[v].any || l->vantages[v].has_window;
+    }
+    return unseen;
+}
+
+/* A half that gets lost is seen from where it sets out, up to somewhere. */
+static void orient_by_where_seen(const struct dp_locate *l, struct flow *flow)
+{
+    uint32_t near = 0, far = 0;
+    for (int half = 0; half < 2 && flow->legs <= 1; half++) {
+        near += passed_unseen(l, &flow->half[half], half == 0);
+        far += passed_unseen(l, &flow->half[half], half != 0);
+    }
+    if (near > 0 && far == 0)
+        flow->client_near = false;
+}
+
 void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_difference, bool has_difference)
 {
     if (flow->oriented)
@@ -484,25 +530,8 @@ void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_diff
     } else if (has_difference && round_trip_difference != 0) {
         flow->client_near = round_trip_difference > 0;
         flow->certain_orientation = true;
-    } else {
-        /* Nothing of its own to tell by: as another flow between the same addresses, else the client is near.
-         */
-        size_t look_at = l->flow_count < 1024 ? l->flow_count : 1024;
-        for (size_t i = 0; i < look_at; i++) {
-            const struct flow *other = l->flows[i];
-            if (!other->certain_orientation)
-                continue;
-            if (dp_addr_equal(&other->endpoints.client, &flow->endpoints.client) ||
-                dp_addr_equal(&other->endpoints.server, &flow->endpoints.server)) {
-                flow->client_near = other->client_near;
-                break;
-            }
-            if (dp_addr_equal(&other->endpoints.client, &flow->endpoints.server) ||
-                dp_addr_equal(&other->endpoints.server, &flow->endpoints.client)) {
-                flow->client_near = !other->client_near;
-                break;
-            }
-        }
+    } else if (!orient_as_others(l, flow)) { /* nothing of its own to tell by, else the client is near */
+        orient_by_where_seen(l, flow);
     }
     flow->oriented = true;
 }

@@ -147,7 +147,8 @@ static void fill_observation(struct observation *o, const struct dp_digest *d, c
     if (d->tcp_flags & DP_TCP_SYN)
         o->options = (uint8_t)((d->wscale != 0xff ? OPTION_WSCALE : 0) |
                                ((d->bits & DP_DIGEST_SACK_PERMITTED) ? OPTION_SACK : 0) |
-                               ((d->bits & DP_DIGEST_HAS_TS) ? OPTION_TS : 0));
+                               ((d->bits & DP_DIGEST_HAS_TS) ? OPTION_TS : 0) |
+                               ((d->bits & DP_DIGEST_OPTIONS_CUT) ? OPTIONS_CUT : 0));
 }
 
 static void watch_tcp(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)

@@ -65,7 +65,8 @@ enum dp_mask {
 };
 
 #define DP_DIGEST_BITS_KNOWN                                                                                 \
-    (DP_DIGEST_HAS_TS | DP_DIGEST_HAS_IP_ID | DP_DIGEST_FRAGMENT | DP_DIGEST_SACK_PERMITTED)
+    (DP_DIGEST_HAS_TS | DP_DIGEST_HAS_IP_ID | DP_DIGEST_FRAGMENT | DP_DIGEST_SACK_PERMITTED |                \
+     DP_DIGEST_OPTIONS_CUT)
 #define DP_TCP_FLAGS_KNOWN 0x1ff
 #define DP_HASH_LEN_MAX 64
 

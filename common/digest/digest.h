@@ -34,6 +34,7 @@ enum dp_digest_bit {
     DP_DIGEST_HAS_IP_ID = 0x02, /* ip_id is valid */
     DP_DIGEST_FRAGMENT = 0x04,  /* part of a fragmented datagram: not followed further */
     DP_DIGEST_SACK_PERMITTED = 0x08,
+    DP_DIGEST_OPTIONS_CUT = 0x10, /* only a part of the TCP options was captured */
 };
 
 struct dp_digest {

@@ -73,7 +73,8 @@ static void fill(const struct dp_digester *digester, const struct dp_packet *pac
     unsigned bits = (packet->has_timestamps ? DP_DIGEST_HAS_TS : 0U) |
                     (packet->has_ip_id ? DP_DIGEST_HAS_IP_ID : 0U) |
                     (packet->fragment ? DP_DIGEST_FRAGMENT : 0U) |
-                    (packet->sack_permitted ? DP_DIGEST_SACK_PERMITTED : 0U);
+                    (packet->sack_permitted ? DP_DIGEST_SACK_PERMITTED : 0U) |
+                    (packet->options_cut ? DP_DIGEST_OPTIONS_CUT : 0U);
     digest->bits = (uint8_t)bits;
     digest->ttl = packet->ttl;
     digest->hash_len = covered(packet);

@@ -60,6 +60,7 @@ struct dp_packet {
     uint32_t seq, ack;
     bool has_timestamps; /* RFC 7323 */
     bool sack_permitted;
+    bool options_cut;   /* the capture has only a part of the TCP options */
     uint8_t wscale;     /* 0xff: no option */
     uint8_t sack_count; /* 0 to DP_SACK_MAX */
     uint16_t mss;       /* 0: no option */

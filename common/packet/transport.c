@@ -114,6 +114,7 @@ static int tcp_decode(struct dp_cursor *cursor, struct dp_packet *packet)
     packet->tcp_flags = (uint16_t)(dp_be16(at + 12) & 0x1ff);
     packet->window = dp_be16(at + 14);
     size_t captured = header < cursor->captured ? header : cursor->captured;
+    packet->options_cut = captured < header;
     read_options(at + TCP_HEADER, captured - TCP_HEADER, packet);
     cursor->at += captured;
     cursor->captured -= captured;

@@ -102,6 +102,7 @@ static void draw_traffic(struct config *c, struct rng *r)
                                         : rng_between(r, 31, PLAIN_FLOWS));
     c->bytes = (uint64_t)rng_log(r, 3e4, 5e6);
     c->duration_ns = (int64_t)(rng_log(r, 3, 30) * 1e9);
+    c->start_span = 0.6;
     c->udp_share = rng_chance(r, 0.7) ? 0 : rng_chance(r, 0.1) ? 1 : rng_unit(r) * 0.5;
     for (uint32_t i = 0; i <= c->points && c->udp_share > 0;
          i++) /* datagrams do not slow down by themselves */
@@ -196,8 +197,10 @@ void config_draw(struct config *c, uint64_t seed, bool plain)
         struct rng r = rng_of(seed, i + 1);
         draws[i](c, &r);
     }
-    if (!plain)
-        draw_dimensions(c);
+    if (plain)
+        return;
+    draw_dimensions(c);
+    draw_captures(c);
 }
 
 /* More of everything that makes faults bite: more traffic, policers and queues slower than it. */
@@ -237,6 +240,28 @@ static void print_hosts(FILE *out, const struct config *c)
                 p->swallows_all ? " swallows all" : "");
 }
 
+static void print_captures(FILE *out, const struct config *c)
+{
+    for (uint32_t i = 0; i < c->tunnels; i++) {
+        const struct tunnel *t = &c->tunnel[i];
+        fprintf(out, "  tunnel at points %u to %u: %s%s variant %u\n", t->first, t->last,
+                tunnel_names[t->kind], t->ipv6 ? " in IPv6" : "", t->variant);
+    }
+    for (uint32_t i = 0; i < c->points; i++) {
+        const struct point_config *p = &c->point[i];
+        if (p->snap)
+            fprintf(out, "  point %u: snap %u\n", i, p->snap);
+        if (p->twice)
+            fprintf(out, "  point %u: sees all twice, after %.1f us\n", i, (double)p->twice_ns / 1e3);
+        if (p->step_ns)
+            fprintf(out, "  point %u: clock set by %+.6f s at %.3f s\n", i, (double)p->step_ns / 1e9,
+                    (double)p->step_at_ns / 1e9);
+    }
+    if (c->midway || c->many || c->thin)
+        fprintf(out, " %s%s%s\n", c->midway ? " midway" : "", c->many ? " many flows" : "",
+                c->thin ? " few losses" : "");
+}
+
 void config_print(FILE *out, const struct config *c)
 {
     fprintf(out,
@@ -267,6 +292,7 @@ void config_print(FILE *out, const struct config *c)
                                  : "");
     }
     print_hosts(out, c);
+    print_captures(out, c);
     fprintf(out,
             "  fault %s in stretch %u %s: rate %g size %u from %.2f s, 1/%u flows, bucket %.0f, %u bursts of "
             "%.0f ms\n",

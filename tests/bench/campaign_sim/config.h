@@ -15,6 +15,7 @@
 #define EPOCH 1700000000000000000LL
 
 enum { MAX_POINTS = 6, MAX_STRETCHES = MAX_POINTS + 1, MAX_FLOWS = 600, NO_POINT = 0xff };
+enum { WINDOW_SCALE = 7 };        /* of all ends */
 enum { TO_FAR = 0, TO_NEAR = 1 }; /* as DP_FORWARD and DP_REVERSE */
 
 enum fault_kind {
@@ -65,7 +66,32 @@ struct point_config {
     bool miss_bursts;
     int64_t from_ns, to_ns; /* captures from when to when */
     bool window_told;
-    bool bypassed[2]; /* by direction: packets go around it */
+    bool bypassed[2];            /* by direction: packets go around it */
+    uint32_t snap;               /* bytes of a frame that are captured at most; 0: as many as there are */
+    bool twice;                  /* sees each packet twice, as a bridge and its port do */
+    int64_t twice_ns;            /* after that time */
+    int64_t step_ns, step_at_ns; /* its clock is set by so much; 0 never */
+};
+
+/* A packet inside others, as the vantage points from `first` to `last` see it. */
+enum tunnel_kind {
+    TUNNEL_VLAN,
+    TUNNEL_QINQ,
+    TUNNEL_MPLS,
+    TUNNEL_PPPOE,
+    TUNNEL_VXLAN,
+    TUNNEL_GRE,
+    TUNNEL_IPIP,
+    TUNNEL_GENEVE,
+    TUNNEL_KINDS
+};
+enum { MAX_TUNNELS = 2 };
+
+struct tunnel {
+    enum tunnel_kind kind;
+    uint32_t first, last;
+    bool ipv6;       /* what is around is IPv6 */
+    uint8_t variant; /* GRE: 1 a key, 2 a sequence number; MPLS: labels but one; Geneve: 1 an option */
 };
 
 /* What a host on the way changes of packets that pass it. */
@@ -154,6 +180,11 @@ struct config {
     uint32_t rewriters;
     struct syn_proxy_config syn_proxy;
     struct proxy_config proxy;
+    struct tunnel tunnel[MAX_TUNNELS]; /* outer ones first */
+    uint32_t tunnels;
+    double start_span; /* flows begin in this part of the duration */
+    bool midway;       /* every capture begins when all flows have begun */
+    bool many, thin;   /* hundreds of small flows; few losses among many packets */
 };
 
 /* What a case is counted under, beside its fault. */
@@ -169,10 +200,18 @@ enum dimension {
     DIMENSION_PROXY_HEADER,
     DIMENSION_TRANSPARENT,
     DIMENSION_TLS,
+    DIMENSION_TUNNEL,
+    DIMENSION_SNAP,
+    DIMENSION_MIDWAY,
+    DIMENSION_TWICE,
+    DIMENSION_STEP,
+    DIMENSION_MANY,
+    DIMENSION_THIN,
     DIMENSIONS
 };
 extern const char *const rewrite_names[REWRITE_KINDS];
 extern const char *const dimension_names[DIMENSIONS];
+extern const char *const tunnel_names[TUNNEL_KINDS];
 uint32_t config_dimensions(const struct config *c); /* bit by bit */
 
 /* The case of a seed. plain: only the plain kinds; what they are does not depend on the others. */
@@ -181,8 +220,16 @@ void config_make_heavy(struct config *c);
 void draw_dimensions(struct config *c);
 void draw_proxy(struct config *c, uint32_t stretch);
 void draw_syn_proxy(struct config *c, uint32_t stretch);
+void draw_tunnel(struct config *c, enum tunnel_kind kind, uint32_t first, uint32_t last);
+void draw_captures(struct config *c); /* tunnels, and more of captures and traffic (draw_captures.c) */
 /* Which of the points see a stretch from inside: 0 where there is none between two points. */
 bool stretch_between(const struct config *c, uint32_t stretch);
+/* Whether routers on this stretch count down the TTL of a packet around, so that the inner one keeps its. */
+bool stretch_hides_ttl(const struct config *c, uint32_t stretch);
+/* Bytes that a point sees in front of the innermost IP header. */
+uint32_t tunnel_overhead(const struct config *c, uint32_t point);
+/* The frame's first bytes that a point captures of TCP options and payload, where they are `len` bytes. */
+uint32_t captured_behind_tcp(const struct config *c, uint32_t point, uint32_t len);
 /* "key=value,..."; false: an unknown key, or one without a number. */
 bool config_override(struct config *c, const char *text);
 void config_print(FILE *out, const struct config *c);

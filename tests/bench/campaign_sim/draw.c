@@ -3,9 +3,9 @@
 #include "tests/bench/campaign_sim/config.h"
 #include "tests/bench/campaign_sim/random.h"
 
-const char *const dimension_names[DIMENSIONS] = {"plain",  "nat",         "nat row",   "sequence",
-                                                 "fields", "timestamps",  "syn proxy", "proxy",
-                                                 "header", "transparent", "tls"};
+const char *const dimension_names[DIMENSIONS] = {
+    "plain",       "nat", "nat row", "sequence", "fields", "timestamps", "syn proxy",  "proxy", "header",
+    "transparent", "tls", "tunnel",  "snap",     "midway", "twice",      "clock step", "many",  "few losses"};
 const char *const rewrite_names[REWRITE_KINDS] = {
     "client", "client-port", "server",    "server-port",   "seq-client", "seq-server", "mss-down", "mss-up",
     "ttl",    "ip-id-zero",  "ip-id-new", "no-timestamps", "timestamps", "no-sack",    "dscp",     "ecn"};
@@ -91,6 +91,8 @@ void draw_syn_proxy(struct config *c, uint32_t stretch)
                                              .stretch = stretch,
                                              .mss = (uint16_t)rng_between(&r, 1200, 1460),
                                              .wscale = (uint8_t)rng_between(&r, 5, 10)};
+    if (rng_chance(&r, 0.75)) /* as the servers behind it have: then no window field need be rewritten */
+        c->syn_proxy.wscale = WINDOW_SCALE;
 }
 
 void draw_proxy(struct config *c, uint32_t stretch)
@@ -138,6 +140,19 @@ void draw_dimensions(struct config *c)
         draw_proxy(c, second);
 }
 
+static void look_at_captures(const struct config *c, bool is[DIMENSIONS])
+{
+    for (uint32_t i = 0; i < c->points; i++) {
+        is[DIMENSION_SNAP] = is[DIMENSION_SNAP] || c->point[i].snap;
+        is[DIMENSION_TWICE] = is[DIMENSION_TWICE] || c->point[i].twice;
+        is[DIMENSION_STEP] = is[DIMENSION_STEP] || c->point[i].step_ns;
+    }
+    is[DIMENSION_TUNNEL] = c->tunnels > 0;
+    is[DIMENSION_MIDWAY] = c->midway;
+    is[DIMENSION_MANY] = c->many;
+    is[DIMENSION_THIN] = c->thin;
+}
+
 uint32_t config_dimensions(const struct config *c)
 {
     uint32_t bits = 0, addresses = 0, what = 0;
@@ -159,6 +174,7 @@ uint32_t config_dimensions(const struct config *c)
         [DIMENSION_TRANSPARENT] = c->proxy.on && c->proxy.transparent,
         [DIMENSION_TLS] = c->proxy.on && c->proxy.tls,
     };
+    look_at_captures(c, is);
     for (int i = 0; i < DIMENSIONS; i++)
         bits |= is[i] ? 1u << i : 0;
     return bits ? bits : 1u << DIMENSION_PLAIN;

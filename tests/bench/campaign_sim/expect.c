@@ -64,8 +64,10 @@ static void proxy_truth(const struct sim *s, struct expected *t)
             noise += s->truth[i][d].packets.most - s->truth[i][d].in_proxy;
     uint64_t crossed = s->crossed[t->stretch][0] + s->crossed[t->stretch][1];
     uint32_t down = t->dir == TO_FAR ? t->stretch : t->stretch - 1;
+    bool compares =
+        s->c.proxy.tls == 0 && point_shows_payload(s, t->stretch - 1) && point_shows_payload(s, t->stretch);
     t->decidable = p->packets.least >= 3 && p->packets.least > 2 * noise && s->point[down].count >= 5 &&
-                   crossed >= 10 && (s->c.proxy.tls == 0 || p->bytes.least >= 20000);
+                   crossed >= 10 && (compares || p->bytes.least >= 20000);
 }
 
 /* A SYN that two neighbours recorded, and that a host between them took options from. */
@@ -78,7 +80,8 @@ static void rewrite_truth(const struct sim *s, struct expected *t)
         bool seen[2] = {false, false};
         for (uint32_t k = 0; k < 2; k++)
             for (size_t n = 0; n < s->point[i - 1 + k].count; n++)
-                seen[k] = seen[k] || s->point[i - 1 + k].records[n].flags == DP_TCP_SYN;
+                seen[k] = seen[k] || (s->point[i - 1 + k].records[n].flags == DP_TCP_SYN &&
+                                      point_shows_options(s, i - 1 + k));
         t->stretch = i;
         t->any = t->either_way = true;
         t->others |= (uint8_t)(1u << i);

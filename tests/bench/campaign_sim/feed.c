@@ -30,12 +30,13 @@ static int feed(struct feeding *f, uint32_t point, size_t count)
     while (c->flow < all->flow_count && count && all->flows[c->flow].flow <= most)
         c->flow++, b.flow_count++;
     b.notes = all->notes + c->note;
-    while (c->note < all->note_count && all->notes[c->note].ts_ns <= until)
+    c->digest += count;
+    const struct marks *notes = &f->s->point[point].notes, *gaps = &f->s->point[point].gaps;
+    while (c->note < notes->count && (count == left || notes->at[c->note] < c->digest))
         c->note++, b.note_count++;
     b.gaps = all->gaps + c->gap;
-    while (c->gap < all->gap_count && all->gaps[c->gap].to_ns <= until)
+    while (c->gap < gaps->count && (count == left || gaps->at[c->gap] < c->digest))
         c->gap++, b.gap_count++;
-    c->digest += count;
     int code = dp_locate_feed(f->l, point, &b);
     if (code == DP_OK && f->s->c.settle && ++f->turns % 8 == 0)
         code = dp_locate_settle(f->l);
@@ -95,11 +96,6 @@ static int feed_at_random(struct feeding *f)
     }
 }
 
-static int64_t stamp(const struct point_config *c, int64_t t)
-{
-    return EPOCH + t + c->offset_ns + (int64_t)((double)t * c->skew);
-}
-
 /* Gaps and notes of points without digests, windows, counts. */
 static int tell(struct feeding *f)
 {
@@ -109,7 +105,7 @@ static int tell(struct feeding *f)
         if (code)
             return code;
         if (c->window_told && (f->s->c.seed & 1))
-            dp_locate_window(f->l, i, stamp(c, c->from_ns), stamp(c, c->to_ns));
+            dp_locate_window(f->l, i, point_stamp(c, c->from_ns), point_stamp(c, c->to_ns));
         dp_locate_advance(f->l, i, INT64_MAX);
         if (c->miss == MISS_COUNTED)
             dp_locate_capture_dropped(f->l, i, f->s->point[i].missed);
@@ -129,7 +125,7 @@ int feed_engine(struct sim *s, struct dp_report **ret_report)
     for (uint32_t i = 0; i < s->c.points; i++) {
         const struct point_config *c = &s->c.point[i];
         if (c->window_told && !(s->c.seed & 1)) /* else told at the end, as files do */
-            dp_locate_window(f.l, i, stamp(c, c->from_ns), stamp(c, c->to_ns));
+            dp_locate_window(f.l, i, point_stamp(c, c->from_ns), point_stamp(c, c->to_ns));
     }
     static int (*const ways[])(struct feeding *) = {feed_in_step, feed_files, feed_at_random};
     code = ways[s->c.feed](&f);

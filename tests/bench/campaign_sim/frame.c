@@ -9,10 +9,16 @@ struct writer {
     uint8_t *at;
 };
 
-static void put(struct writer *w, uint64_t value, int bytes)
+uint8_t *frame_put(uint8_t *at, uint64_t value, int bytes)
 {
     for (int i = bytes - 1; i >= 0; i--)
-        *w->at++ = (uint8_t)(value >> (8 * i));
+        *at++ = (uint8_t)(value >> (8 * i));
+    return at;
+}
+
+static void put(struct writer *w, uint64_t value, int bytes)
+{
+    w->at = frame_put(w->at, value, bytes);
 }
 
 void frame_address(uint8_t *at, struct endpoint e, bool ipv6)
@@ -43,36 +49,52 @@ static const struct view *seen_at(const struct sim *s, const struct packet *p, u
     return &s->flows[p->flow].view[point];
 }
 
-static void put_ip(struct writer *w, const struct sim *s, const struct packet *p, uint32_t point)
+static void put_checksum(uint8_t *header)
 {
-    bool udp = s->flows[p->flow].udp;
-    uint32_t len = packet_ip_len(s, p);
-    uint8_t *start = w->at;
-    if (s->c.ipv6) {
-        put(w, 0x60000000 | (uint32_t)p->tos << 20, 4);
-        put(w, len - 40, 2);
-        put(w, udp ? 17 : 6, 1);
-        put(w, p->ttl, 1);
-    } else {
-        put(w, 0x4500 | p->tos, 2);
-        put(w, len, 2);
-        put(w, p->ip_id, 2);
-        put(w, 0x4000, 2);
-        put(w, p->ttl, 1);
-        put(w, udp ? 17 : 6, 1);
-        put(w, 0, 2);
-    }
-    put_address(w, seen_at(s, p, point)->end[p->half], s->c.ipv6);
-    put_address(w, seen_at(s, p, point)->end[1 - p->half], s->c.ipv6);
-    if (s->c.ipv6)
-        return;
     uint32_t sum = 0;
     for (int i = 0; i < 20; i += 2)
-        sum += (uint32_t)(start[i] << 8 | start[i + 1]);
+        sum += (uint32_t)(header[i] << 8 | header[i + 1]);
     sum = (sum & 0xffff) + (sum >> 16);
     sum = ~(sum + (sum >> 16)) & 0xffff;
-    start[10] = (uint8_t)(sum >> 8);
-    start[11] = (uint8_t)sum;
+    frame_put(header + 10, sum, 2);
+}
+
+uint8_t *frame_put_ip(uint8_t *at, const struct ip_header *h)
+{
+    struct writer w = {at};
+    if (h->ipv6) {
+        put(&w, 0x60000000 | (uint32_t)h->tos << 20, 4);
+        put(&w, h->len ? h->len - 40 : 0, 2);
+        put(&w, h->proto, 1);
+        put(&w, h->ttl, 1);
+    } else {
+        put(&w, 0x4500 | h->tos, 2);
+        put(&w, h->len, 2);
+        put(&w, h->id, 2);
+        put(&w, 0x4000, 2);
+        put(&w, h->ttl, 1);
+        put(&w, h->proto, 1);
+        put(&w, 0, 2);
+    }
+    put_address(&w, h->from, h->ipv6);
+    put_address(&w, h->to, h->ipv6);
+    if (!h->ipv6)
+        put_checksum(at);
+    return w.at;
+}
+
+static void put_ip(struct writer *w, const struct sim *s, const struct packet *p, uint32_t point)
+{
+    const struct view *v = seen_at(s, p, point);
+    struct ip_header h = {.ipv6 = s->c.ipv6,
+                          .tos = p->tos,
+                          .ttl = p->ttl,
+                          .proto = s->flows[p->flow].udp ? 17 : 6,
+                          .id = p->ip_id,
+                          .len = packet_ip_len(s, p),
+                          .from = v->end[p->half],
+                          .to = v->end[1 - p->half]};
+    w->at = frame_put_ip(w->at, &h);
 }
 
 static void put_timestamps(struct writer *w, const struct packet *p, const struct view *v)
@@ -150,11 +172,12 @@ size_t frame_build(const struct sim *s, uint32_t point, const struct packet *p, 
     struct writer w = {frame};
     const struct view *v = seen_at(s, p, point);
     uint32_t payload = p->len < MOST_PAYLOAD ? p->len : MOST_PAYLOAD;
-    if (room < 14 + 40 + 60 + MOST_PAYLOAD)
+    uint32_t around = tunnel_overhead(&s->c, point);
+    if (room < around + 40 + 60 + MOST_PAYLOAD)
         return 0;
     put(&w, 0x020000000000ULL + (p->dir ? 1 : 2), 6);
     put(&w, 0x020000000000ULL + (p->dir ? 2 : 1), 6);
-    put(&w, s->c.ipv6 ? 0x86dd : 0x0800, 2);
+    w.at = tunnel_put(s, point, p, packet_ip_len(s, p), w.at);
     put_ip(&w, s, p, point);
     if (s->flows[p->flow].udp) {
         put(&w, v->end[p->half].port, 2);
@@ -166,6 +189,6 @@ size_t frame_build(const struct sim *s, uint32_t point, const struct packet *p, 
     }
     stream_content(s, p, w.at, payload);
     w.at += payload;
-    *ret_wire_len = 14 + packet_ip_len(s, p);
+    *ret_wire_len = around + packet_ip_len(s, p);
     return (size_t)(w.at - frame);
 }

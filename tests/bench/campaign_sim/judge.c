@@ -42,7 +42,7 @@ static bool at_proxy(const struct sim *s, const struct expected *t, const struct
         return here && s->proxy_state == PROXY_FROZEN && t->any;
     if (f->code == DP_CODE_REWRITE)
         for (uint32_t i = low_stretch(f); i <= high_stretch(s, f); i++)
-            if (s->options_removed >> i & 1)
+            if ((s->options_removed | s->options_answered) >> i & 1)
                 return true;
     return false;
 }

@@ -55,7 +55,9 @@ static void print_lost(const struct sim *s, const struct dp_report *r)
         for (size_t k = 0; k < f->packet_count && k < 500; k++) {
             const struct dp_lost_packet *p = &f->packets[k];
             const struct point_config *c = &s->c.point[p->vantage];
-            double t = (double)(p->ts_ns - EPOCH - c->offset_ns) / 1e9 / (1 + c->skew);
+            bool set = c->step_ns && p->ts_ns >= point_stamp(c, c->step_at_ns);
+            double t =
+                (double)(p->ts_ns - EPOCH - c->offset_ns - (set ? c->step_ns : 0)) / 1e9 / (1 + c->skew);
             printf("    %.6f s at %s flow %u seq %u len %u lost %u\n", t, c->name, p->flow, p->seq,
                    p->payload_len, p->lost_bytes);
         }
@@ -154,6 +156,15 @@ static const char *remark(const struct judgement *j)
                                                                        : "ok";
 }
 
+static void print_line(const struct judgement *j)
+{
+    printf("%llu %s:", (unsigned long long)j->seed, remark(j));
+    for (int i = 0; i < DIMENSIONS; i++)
+        if (j->dimensions >> i & 1)
+            printf(" %s%s", dimension_names[i], j->dimensions >> i > 1 ? "," : ";");
+    printf(" %s\n", j->text);
+}
+
 static int sum_up(const struct options *o, const struct board *board)
 {
     struct tally *t = tally_new();
@@ -170,7 +181,7 @@ static int sum_up(const struct options *o, const struct board *board)
         }
         const struct judgement *j = &slot->judgement;
         if (o->verbose)
-            printf("%llu %s: %s\n", (unsigned long long)j->seed, remark(j), j->text);
+            print_line(j);
         tally_add(t, j);
     }
     int code = tally_print(stdout, t);

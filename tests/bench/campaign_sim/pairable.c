@@ -3,11 +3,11 @@
 
 #include "tests/bench/campaign_sim/sim.h"
 
-enum { ENOUGH_BYTES = 16 };
+enum { ENOUGH_BYTES = 16, MOST_OPTIONS = 20 };
 
 /* What one vantage point recorded of one flow. */
 struct trace {
-    bool any, syn[2], data[2];
+    bool any, syn[2], data[2];  /* data: of which a part was captured */
     uint64_t first[2], last[2]; /* positions of payload */
 };
 
@@ -16,11 +16,22 @@ struct pairing {
     struct trace traces[]; /* by flow and point */
 };
 
-static void add(struct trace *t, const struct record *r)
+/* Whether the snap length left the options of a SYN, or the first bytes of payload. */
+bool point_shows_options(const struct sim *s, uint32_t point)
+{
+    return captured_behind_tcp(&s->c, point, MOST_OPTIONS) == MOST_OPTIONS;
+}
+
+bool point_shows_payload(const struct sim *s, uint32_t point)
+{
+    return captured_behind_tcp(&s->c, point, MOST_OPTIONS + ENOUGH_BYTES) == MOST_OPTIONS + ENOUGH_BYTES;
+}
+
+static void add(struct trace *t, const struct record *r, bool payload)
 {
     t->any = true;
     t->syn[r->half] = t->syn[r->half] || (r->flags & DP_TCP_SYN);
-    if (r->len < ENOUGH_BYTES)
+    if (r->len < ENOUGH_BYTES || !payload)
         return;
     if (!t->data[r->half] || r->seq < t->first[r->half])
         t->first[r->half] = r->seq;
@@ -36,9 +47,11 @@ struct pairing *pairing_new(const struct sim *s)
     if (!p)
         return NULL;
     p->points = points;
-    for (uint32_t i = 0; i < points; i++)
+    for (uint32_t i = 0; i < points; i++) {
+        bool payload = point_shows_payload(s, i);
         for (size_t k = 0; k < s->point[i].count; k++)
-            add(&p->traces[s->point[i].records[k].flow * points + i], &s->point[i].records[k]);
+            add(&p->traces[s->point[i].records[k].flow * points + i], &s->point[i].records[k], payload);
+    }
     return p;
 }
 
@@ -58,9 +71,10 @@ bool pairing_possible(const struct pairing *p, const struct sim *s, uint32_t flo
     const struct view *x = &f->view[stretch - 1], *y = &f->view[stretch];
     if (!a->any || !b->any || (same_end(x->end[0], y->end[0]) && same_end(x->end[1], y->end[1])))
         return true;
+    bool options = point_shows_options(s, stretch - 1) && point_shows_options(s, stretch);
     for (int half = 0; half < 2; half++) {
         bool numbers = x->seq[half] == y->seq[half];
-        bool stamps = f->timestamps && x->ts[half] == y->ts[half];
+        bool stamps = f->timestamps && options && x->ts[half] == y->ts[half];
         if (a->syn[half] && b->syn[half] && (numbers || stamps))
             return true;
         if (a->data[half] && b->data[half] && a->first[half] < b->last[half] &&

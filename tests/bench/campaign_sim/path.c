@@ -96,7 +96,8 @@ static void enter_one(struct sim *s, struct packet *p, uint32_t stretch)
 
 static void enter(struct sim *s, struct packet *p, uint32_t stretch)
 {
-    p->ttl = (uint8_t)(p->ttl - s->c.stretch[stretch].hops);
+    if (!stretch_hides_ttl(&s->c, stretch))
+        p->ttl = (uint8_t)(p->ttl - s->c.stretch[stretch].hops);
     if (s->c.rewriters)
         rewrite_packet(s, p, stretch);
     if (s->c.stretch[stretch].host || s->flows[p->flow].udp || p->len <= p->gso) {

@@ -8,9 +8,11 @@
 
 static const uint8_t key[DP_HASH_KEY_SIZE] = "campaign of tes";
 
-static int64_t stamp(const struct point_config *c, int64_t t)
+int64_t point_stamp(const struct point_config *c, int64_t t)
 {
     int64_t raw = EPOCH + t + c->offset_ns + (int64_t)((double)t * c->skew);
+    if (c->step_ns && t >= c->step_at_ns)
+        raw += c->step_ns;
     return raw - raw % c->granularity_ns;
 }
 
@@ -38,6 +40,17 @@ bool record_begin(struct sim *s, const char *pcap_folder)
     return true;
 }
 
+/* Remembers that up to `count` have come with this digest. */
+static void mark(struct sim *s, struct marks *m, size_t count, size_t digest)
+{
+    size_t *items = grow(s, m->at, &m->room, count, sizeof *items);
+    if (!items)
+        return;
+    m->at = items;
+    while (m->count < count)
+        m->at[m->count++] = digest;
+}
+
 static void end_burst(struct sim *s, uint32_t point)
 {
     struct point_sim *p = &s->point[point];
@@ -46,8 +59,10 @@ static void end_burst(struct sim *s, uint32_t point)
         return;
     p->in_burst = false;
     if (c->miss == MISS_GAPS && p->burst_missed &&
-        dp_batch_add_gap(&p->batch, stamp(c, p->burst_from), stamp(c, p->burst_until), p->burst_missed))
+        dp_batch_add_gap(&p->batch, point_stamp(c, p->burst_from), point_stamp(c, p->burst_until),
+                         p->burst_missed))
         s->failed = true;
+    mark(s, &p->gaps, p->batch.gap_count, p->batch.digest_count);
 }
 
 /* Whether the capture misses this packet. */
@@ -78,35 +93,71 @@ static void write_frame(struct sim *s, uint32_t point, const struct packet *pack
     struct point_sim *p = &s->point[point];
     uint8_t frame[512];
     size_t wire_len, len = frame_build(s, point, packet, frame, sizeof frame, &wire_len);
-    int64_t ts = stamp(&s->c.point[point], s->now);
+    int64_t ts = point_stamp(&s->c.point[point], s->now);
+    uint32_t snap = s->c.point[point].snap;
+    len = snap && snap < len ? snap : len;
     if (dp_digester_frame(p->digester, 1, ts, frame, len, wire_len, &p->batch))
         s->failed = true;
+    if (p->batch.note_count > p->notes.count)
+        mark(s, &p->notes, p->batch.note_count, p->batch.digest_count - 1);
     if (p->writer && dp_capwriter_packet(p->writer, p->writer_interface, ts, frame, len, wire_len, NULL))
         s->failed = true;
 }
 
-void point_record(struct sim *s, uint32_t point, struct packet *packet)
+static bool captures(const struct sim *s, uint32_t point)
+{
+    const struct point_config *c = &s->c.point[point];
+    return s->now >= c->from_ns && s->now < c->to_ns;
+}
+
+static struct record *add_record(struct sim *s, uint32_t point, const struct packet *packet)
 {
     struct point_sim *p = &s->point[point];
+    struct record *records = grow(s, p->records, &p->room, p->count + 1, sizeof *records);
+    if (!records)
+        return NULL;
+    p->records = records;
+    records[p->count] =
+        (struct record){s->now,        packet->seq,  packet->flow, packet->len, packet_ip_len(s, packet),
+                        packet->flags, packet->half, false};
+    write_frame(s, point, packet);
+    return &records[p->count++];
+}
+
+void point_record_again(struct sim *s, uint32_t point, struct packet *packet)
+{
+    if (captures(s, point)) {
+        if (misses(s, point)) {
+            s->point[point].missed++;
+        } else {
+            struct record *r = add_record(s, point, packet);
+            if (r)
+                r->again = true;
+        }
+    }
+    packet_free(s, packet);
+}
+
+void point_record(struct sim *s, uint32_t point, struct packet *packet)
+{
     const struct point_config *c = &s->c.point[point];
-    if (s->now < c->from_ns || s->now >= c->to_ns)
+    if (c->twice) {
+        struct packet *copy = packet_new(s);
+        *copy = *packet;
+        sim_schedule(s, s->now + c->twice_ns, EVENT_TWICE, point, 0, copy);
+    }
+    if (!captures(s, point))
         return;
     if (misses(s, point)) {
-        p->missed++;
+        s->point[point].missed++;
         packet->missed |= (uint8_t)(1u << point);
         return;
     }
-    struct record *records = grow(s, p->records, &p->room, p->count + 1, sizeof *records);
-    if (!records)
+    if (!add_record(s, point, packet))
         return;
-    p->records = records;
     packet->last_point = (uint8_t)point;
-    packet->last_record = (uint32_t)p->count;
+    packet->last_record = (uint32_t)s->point[point].count - 1;
     packet->missed = 0;
-    records[p->count++] =
-        (struct record){s->now,        packet->seq, packet->flow, packet->len, packet_ip_len(s, packet),
-                        packet->flags, packet->half};
-    write_frame(s, point, packet);
 }
 
 static bool finish_file(struct sim *s, uint32_t point)
@@ -119,8 +170,9 @@ static bool finish_file(struct sim *s, uint32_t point)
     bool counted = c->miss == MISS_COUNTED || c->miss == MISS_GAPS;
     bool ok = true;
     if (c->window_told || counted)
-        ok = dp_capwriter_stats(p->writer, p->writer_interface, stamp(c, c->from_ns), stamp(c, c->to_ns),
-                                p->count + p->missed, counted ? p->missed : DP_CAPWRITER_UNKNOWN) == DP_OK;
+        ok = dp_capwriter_stats(p->writer, p->writer_interface, point_stamp(c, c->from_ns),
+                                point_stamp(c, c->to_ns), p->count + p->missed,
+                                counted ? p->missed : DP_CAPWRITER_UNKNOWN) == DP_OK;
     ok = dp_capwriter_close(p->writer, &diag) == DP_OK && ok;
     p->writer = NULL;
     return ok;

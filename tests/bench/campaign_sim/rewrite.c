@@ -113,6 +113,8 @@ static void negotiate(struct sim *s, struct flow_sim *f, const struct rewriter *
             s->options_removed |= 1u << all[i].stretch;
     }
     if (syn_proxy_at(s, f, s->c.syn_proxy.stretch)) {
+        bool other = (f->timestamps && !s->c.syn_proxy.timestamps) || s->c.syn_proxy.mss > most;
+        s->options_answered |= other ? 1u << s->c.syn_proxy.stretch : 0;
         f->timestamps = f->timestamps && s->c.syn_proxy.timestamps;
         if (s->c.syn_proxy.mss < most)
             most = s->c.syn_proxy.mss;
@@ -132,8 +134,9 @@ void rewrite_flow(struct sim *s, uint32_t flow)
             port = (uint16_t)(f->server_port + OTHER_PORT);
     f->timestamps = s->c.timestamps;
     f->sack = s->c.sack;
-    struct view v = {
-        .end = {f->at_client, f->at_server}, .mss = {(uint16_t)f->mss, (uint16_t)f->mss}, .wscale = {7, 7}};
+    struct view v = {.end = {f->at_client, f->at_server},
+                     .mss = {(uint16_t)f->mss, (uint16_t)f->mss},
+                     .wscale = {WINDOW_SCALE, WINDOW_SCALE}};
     v.end[1].port = port;
     negotiate(s, f, all, count);
     /* The answer to a SYN has what that had. */

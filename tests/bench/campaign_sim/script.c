@@ -121,7 +121,7 @@ static void one_flow(struct sim *s, uint32_t i, struct rng *r)
     f->client_addr = (uint8_t)(1 + rng_below(r, 20) + (f->client_far ? 100 : 0));
     f->server_addr = (uint8_t)(1 + rng_below(r, 8) + (f->client_far ? 100 : 0));
     f->mss = (rng_chance(r, 0.8) ? 1500 : (uint32_t)rng_between(r, 1280, 1480)) - (c->ipv6 ? 60u : 40u);
-    f->start_ns = (int64_t)(rng_unit(r) * 0.6 * (double)c->duration_ns);
+    f->start_ns = (int64_t)(rng_unit(r) * c->start_span * (double)c->duration_ns);
     if (i == 0)
         f->start_ns = 10 * MS;
     bool is_smtp = rng_chance(r, c->smtp_share), reverse = rng_chance(r, c->reverse_share);

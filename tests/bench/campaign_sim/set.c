@@ -6,7 +6,8 @@
 /* For all vantage points at once. */
 static bool set_all_points(struct config *c, const char *what, double v)
 {
-    static const char *const keys[] = {"clock", "miss", "offload", "bypass", "window", "told"};
+    static const char *const keys[] = {"clock", "miss", "offload", "bypass", "window",
+                                       "told",  "snap", "twice",   "step"};
     size_t k = 0;
     while (k < sizeof keys / sizeof keys[0] && strcmp(keys[k], what) != 0)
         k++;
@@ -34,6 +35,15 @@ static bool set_all_points(struct config *c, const char *what, double v)
         case 5:
             p->window_told = v > 0;
             break;
+        case 6:
+            p->snap = (uint32_t)v;
+            break;
+        case 7:
+            p->twice = v > 0;
+            break;
+        case 8:
+            p->step_ns = 0;
+            break;
         default:
             return false;
         }
@@ -41,7 +51,7 @@ static bool set_all_points(struct config *c, const char *what, double v)
     return true;
 }
 
-enum kind { NUMBER, YES, WORD, REAL, BYTES };
+enum kind { NUMBER, YES, SMALL, WORD, REAL, BYTES };
 
 static const struct setting {
     const char *key;
@@ -63,8 +73,11 @@ static const struct setting {
     {"tlp", offsetof(struct config, tlp), YES},
     {"syn_proxy", offsetof(struct config, syn_proxy.on), YES},
     {"syn_proxy_timestamps", offsetof(struct config, syn_proxy.timestamps), YES},
+    {"syn_proxy_scale", offsetof(struct config, syn_proxy.wscale), SMALL},
     {"proxy", offsetof(struct config, proxy.on), YES},
     {"proxy_share", offsetof(struct config, proxy.share), REAL},
+    {"tunnel_first", offsetof(struct config, tunnel[0].first), WORD},
+    {"tunnel_last", offsetof(struct config, tunnel[0].last), WORD},
     {"tls", offsetof(struct config, proxy.tls), NUMBER},
     {"header", offsetof(struct config, proxy.header), NUMBER},
     {"transparent", offsetof(struct config, proxy.transparent), YES},
@@ -79,6 +92,8 @@ static void apply(struct config *c, const struct setting *x, double v)
         *(int *)at = (int)v;
     else if (x->kind == YES)
         *(bool *)at = v > 0;
+    else if (x->kind == SMALL)
+        *(uint8_t *)at = (uint8_t)v;
     else if (x->kind == WORD)
         *(uint32_t *)at = (uint32_t)v;
     else if (x->kind == REAL)
@@ -90,6 +105,14 @@ static void apply(struct config *c, const struct setting *x, double v)
 static uint32_t inner_stretch(const struct config *c, double v)
 {
     return stretch_between(c, (uint32_t)v) ? (uint32_t)v : 1;
+}
+
+static void unset_midway(struct config *c)
+{
+    c->midway = false;
+    c->start_span = 0.6;
+    for (uint32_t i = 0; i < c->points; i++)
+        c->point[i].from_ns = 0;
 }
 
 /* What needs more than to be set. */
@@ -109,6 +132,12 @@ static bool set_other(struct config *c, const char *key, double v)
     else if (strcmp(key, "add_rewriter") == 0 && c->rewriters < MAX_POINTS && c->points > 1)
         c->rewriter[c->rewriters++] =
             (struct rewriter){.stretch = inner_stretch(c, v), .mss = 1200, .ttl = 200, .dscp = 8};
+    else if (strcmp(key, "tunnels") == 0)
+        c->tunnels = v < c->tunnels ? (uint32_t)v : c->tunnels;
+    else if (strcmp(key, "add_tunnel") == 0 && c->tunnels < MAX_TUNNELS && v >= 0 && v < TUNNEL_KINDS)
+        draw_tunnel(c, (enum tunnel_kind)v, 0, c->points - 1);
+    else if (strcmp(key, "midway") == 0)
+        unset_midway(c);
     else if (strcmp(key, "add_proxy") == 0 && c->points > 1)
         draw_proxy(c, inner_stretch(c, v));
     else if (strcmp(key, "add_syn_proxy") == 0 && c->points > 1)

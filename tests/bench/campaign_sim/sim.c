@@ -28,6 +28,9 @@ static void dispatch(struct sim *s, const struct event *e)
     case EVENT_PROXY:
         proxy_event(s, e->a, e->b);
         break;
+    case EVENT_TWICE:
+        point_record_again(s, e->a, e->packet);
+        break;
     case EVENT_SYN_PROXY:
         syn_proxy_event(s, e->a, e->b);
         break;
@@ -80,6 +83,8 @@ void sim_free(struct sim *s)
         free(s->point[i].held);
         dp_digester_free(s->point[i].digester);
         dp_batch_free(&s->point[i].batch);
+        free(s->point[i].notes.at);
+        free(s->point[i].gaps.at);
     }
     free(s->events);
     free(s->losses);

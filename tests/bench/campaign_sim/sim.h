@@ -43,13 +43,14 @@ enum event_kind {
     EVENT_APP,
     EVENT_DATAGRAM,
     EVENT_PROXY,
-    EVENT_SYN_PROXY
+    EVENT_SYN_PROXY,
+    EVENT_TWICE /* a point sees the same packet again */
 };
 
 struct event {
     int64_t t_ns;
     uint64_t order;
-    struct packet *packet; /* EVENT_ARRIVE */
+    struct packet *packet; /* EVENT_ARRIVE, EVENT_TWICE */
     uint32_t a, b;         /* flow and side; or flow * 2 + half and point */
     enum event_kind kind;
 };
@@ -190,6 +191,12 @@ struct record {
     uint32_t flow, len, ip_len;
     uint16_t flags;
     uint8_t half;
+    bool again; /* this point saw the very same packet just before */
+};
+
+/* With which digest something came. */
+struct marks {
+    size_t *at, count, room;
 };
 
 struct point_sim {
@@ -197,6 +204,7 @@ struct point_sim {
     size_t count, room;
     struct dp_digester *digester;
     struct dp_batch batch;
+    struct marks notes, gaps; /* of the batch */
     uint64_t missed;
     bool in_burst;
     int64_t burst_until, burst_from;
@@ -267,6 +275,7 @@ struct sim {
     uint64_t proxy_resets;              /* that a proxy sent by itself */
     uint64_t crossed[MAX_STRETCHES][2]; /* packets that set out over the stretch and were not lost */
     uint32_t options_removed;           /* bit i: from a SYN in stretch i */
+    uint32_t options_answered;          /* bit i: a SYN proxy there offers more, or less, than the end */
     enum proxy_state proxy_state;
     int64_t reset_done_ns;
     int64_t reset_ns;
@@ -351,10 +360,23 @@ static inline uint32_t last_stretch(const struct flow_sim *f, int dir)
     return dir == TO_FAR ? f->high + 1u : f->low;
 }
 void point_record(struct sim *s, uint32_t point, struct packet *p);
+void point_record_again(struct sim *s, uint32_t point, struct packet *p); /* takes it */
+int64_t point_stamp(const struct point_config *c, int64_t t);             /* its clock's time */
 bool record_begin(struct sim *s, const char *pcap_folder);
 bool record_finish(struct sim *s);
 size_t frame_build(const struct sim *s, uint32_t point, const struct packet *p, uint8_t *frame, size_t room,
                    size_t *ret_wire_len);
+/* Headers of all that is around, behind the frame's two MAC addresses. `len`: of the innermost IP packet. */
+uint8_t *tunnel_put(const struct sim *s, uint32_t point, const struct packet *p, uint32_t len, uint8_t *at);
+struct ip_header {
+    bool ipv6;
+    uint8_t tos, ttl, proto;
+    uint16_t id;
+    uint32_t len; /* with the header */
+    struct endpoint from, to;
+};
+uint8_t *frame_put(uint8_t *at, uint64_t value, int bytes);
+uint8_t *frame_put_ip(uint8_t *at, const struct ip_header *h);
 void frame_address(uint8_t *at, struct endpoint e, bool ipv6); /* 4 or 16 bytes */
 void fault_begin(struct sim *s);
 bool fault_drops(struct sim *s, const struct packet *p, uint32_t stretch);
@@ -367,6 +389,9 @@ void truth_delivered(struct sim *s, const struct packet *p);
 struct pairing;
 struct pairing *pairing_new(const struct sim *s); /* free() ends it */
 bool pairing_possible(const struct pairing *p, const struct sim *s, uint32_t flow, uint32_t stretch);
+/* Whether a point's snap length leaves all TCP options; and 16 bytes of payload behind them. */
+bool point_shows_options(const struct sim *s, uint32_t point);
+bool point_shows_payload(const struct sim *s, uint32_t point);
 bool truth_known_to_capture(const struct sim *s, uint32_t point, int64_t t);
 void truth_settle(struct sim *s);
 

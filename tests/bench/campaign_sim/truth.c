@@ -61,8 +61,11 @@ static void known_window(const struct sim *s, uint32_t point, int64_t *ret_from,
 
 bool truth_known_to_capture(const struct sim *s, uint32_t point, int64_t t)
 {
-    int64_t from, to, margin = 5 * MS;
+    int64_t from, to, margin = 5 * MS, step = 0;
     known_window(s, point, &from, &to);
+    for (uint32_t i = 0; i < s->c.points; i++)
+        step = llabs(s->c.point[i].step_ns) > step ? llabs(s->c.point[i].step_ns) : step;
+    margin += step;
     return t >= from + margin && t < to - margin;
 }
 
@@ -84,10 +87,11 @@ static void settle_inner(struct sim *s, const struct loss *x, const struct pairi
         return;
     }
     uint8_t *mark = &counted[up][x->record];
-    t->packets.most += *mark == 0;
+    uint32_t copies = s->c.point[up].twice ? 2 : 1;
+    t->packets.most += *mark == 0 ? copies : 0;
     t->packets.least += certain && *mark < 2;
     *mark = certain ? 2 : *mark ? *mark : 1;
-    t->bytes.most += x->len;
+    t->bytes.most += (uint64_t)x->len * copies;
     t->bytes.least += certain ? x->len : 0;
 }
 
@@ -112,6 +116,8 @@ static bool shows(const struct sim *s, const struct loss *x)
     for (size_t i = 0; i < p->count; i++) {
         const struct record *r = &p->records[i];
         if (r->t_ns < x->t_ns || r->flow != x->flow || r->half != x->half || r->t_ns == x->t_ns)
+            continue;
+        if (r->again)
             continue;
         if (r->seq >= x->seq + x->len && r->len)
             overtaken = true;
