@@ -109,6 +109,8 @@ int dp_locate_losses(const struct dp_report *report, struct dp_merge_loss **ret_
         const struct dp_finding *finding = &report->findings[i];
         for (size_t n = 0; n < finding->packet_count; n++) {
             const struct dp_lost_packet *packet = &finding->packets[n];
+            if (packet->only_shown)
+                continue;
             losses[count++] = (struct dp_merge_loss){
                 .input = packet->vantage,
                 .ts_ns = packet->ts_ns,

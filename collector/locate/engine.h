@@ -99,7 +99,8 @@ struct hole {
 /* A transmission that passed the last vantage point, or never reached the first, as TCP tells. */
 struct outer_event {
     uint64_t start, end;
-    int64_t t_ns; /* reference clock */
+    int64_t t_ns;   /* reference clock */
+    int64_t raw_ns; /* by the clock of the vantage point that saw it */
     uint32_t ip_len;
     uint32_t payload;
 };
@@ -203,8 +204,16 @@ struct vantage {
 /* One slice of time in one direction of a segment. */
 struct slice {
     uint32_t entered, lost, passed;
-    uint64_t entered_bytes;
     uint32_t largest_passed; /* IP length */
+    uint64_t entered_bytes;
+    uint32_t delays;            /* packets whose delay was taken */
+    float delay_min, delay_max; /* of these, nanoseconds */
+};
+
+/* One packet's way across a segment. */
+struct delay_sample {
+    int64_t t_ns; /* reference clock, when it entered */
+    int64_t delay_ns;
 };
 
 struct loss_event {
@@ -242,8 +251,8 @@ struct side {
     int64_t slice_origin, slice_width;
     struct passage *passages;
     size_t passage_count, passage_room;
-    uint32_t passage_stride; /* of so many seconds one is kept; 0 as 1 */
-    int64_t *delays;         /* reservoir */
+    uint32_t passage_stride;     /* of so many seconds one is kept; 0 as 1 */
+    struct delay_sample *delays; /* reservoir */
     uint64_t delay_count;
     int64_t passed_from_ns;  /* when the first packet set out that came through; 0 none */
     int64_t passed_until_ns; /* when the last packet set out that came through */
@@ -293,6 +302,8 @@ struct dp_locate {
     struct transmission *open; /* scratch of custody.c */
     size_t open_room;
     uint64_t table_seed;
+    dp_locate_tell tell; /* NULL: nobody listens */
+    void *tell_context;
 };
 
 /* ---- flows.c ---- */
@@ -362,6 +373,11 @@ struct transmission {
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
 
+/* ---- trace.c ---- */
+/* Tells the transmission to whoever listens. */
+int trace_transmission(const struct dp_locate *l, const struct transmission *transmission,
+                       enum dp_fate fate) DP_MUST_CHECK;
+
 /* ---- evidence.c ---- */
 int evidence_acknowledge(struct flow *flow, int half, uint32_t vantage,
                          const struct dp_digest *digest) DP_MUST_CHECK;
@@ -394,6 +410,10 @@ int verdict_draw(const struct dp_locate *l, struct dp_report *report) DP_MUST_CH
 
 /* ---- report.c ---- */
 int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
+
+/* ---- series.c ---- */
+/* Fills the report's course of time; after the segments, once the losses are reviewed. */
+int series_build(const struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
 /* ---- text.c ---- */
 /* Fills a finding's summary and next step. side: the losses it is about, or NULL. what: of a rewrite. */

@@ -47,6 +47,9 @@ void dp_report_free(struct dp_report *r)
         free(r->findings[i].next_step);
         free(r->findings[i].packets);
     }
+    for (size_t i = 0; r->segments && i < r->segment_count; i++)
+        for (int d = 0; d < 2; d++)
+            free(r->segments[i].side[d].series);
     free(r->vantages);
     free(r->segments);
     free(r->flows);
@@ -310,7 +313,7 @@ static int build_vantages(struct dp_locate *l, struct dp_report *r)
 
 static int by_delay(const void *a, const void *b)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    int64_t x = ((const struct delay_sample *)a)->delay_ns, y = ((const struct delay_sample *)b)->delay_ns;
     return x < y ? -1 : x > y;
 }
 
@@ -323,8 +326,8 @@ static struct dp_delay_report delay_report(struct side *s)
     qsort(s->delays, n, sizeof *s->delays, by_delay);
     d.min = s->delay_min;
     d.max = s->delay_max;
-    d.p50 = s->delays[n / 2];
-    d.p99 = s->delays[n - 1 - n / 100];
+    d.p50 = s->delays[n / 2].delay_ns;
+    d.p99 = s->delays[n - 1 - n / 100].delay_ns;
     return d;
 }
 
@@ -437,6 +440,8 @@ int report_build(struct dp_locate *l, struct dp_report **ret_report)
     int code = build_vantages(l, r);
     if (code == DP_OK)
         code = build_segments(l, r);
+    if (code == DP_OK)
+        code = series_build(l, r);
     if (code == DP_OK)
         code = build_flows(l, r);
     if (code == DP_OK)
