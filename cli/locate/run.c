@@ -48,8 +48,9 @@ static void progress_clear(const struct progress *progress)
         (void)fputs("\r\033[K", stderr);
 }
 
+/* again: the warnings have been said. */
 static int feed_all(const struct dp_locate_args *args, struct dp_inputs *inputs, struct dp_locate *locate,
-                    struct dp_diag *diag)
+                    bool again, struct dp_diag *diag)
 {
     struct progress progress = {.wanted = isatty(STDERR_FILENO) == 1, .next_ms = now_ms() + 2000};
     int code;
@@ -58,7 +59,7 @@ static int feed_all(const struct dp_locate_args *args, struct dp_inputs *inputs,
     progress_clear(&progress);
     if (code != DP_ERR_END)
         return code;
-    for (size_t i = 0; i < args->count; i++) {
+    for (size_t i = 0; !again && i < args->count; i++) {
         const char *warning;
         for (size_t n = 0; (warning = dp_inputs_warning(inputs, i, n)) != NULL; n++)
             (void)fprintf(stderr, "droppoint locate: warning: %s\n", warning);
@@ -66,8 +67,8 @@ static int feed_all(const struct dp_locate_args *args, struct dp_inputs *inputs,
     return DP_OK;
 }
 
-int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
-                  struct dp_diag *diag)
+static int run(const struct dp_locate_args *args, dp_locate_tell tell, void *context,
+               struct dp_report **ret_report, int64_t *ret_reference_ns, struct dp_diag *diag)
 {
     struct dp_inputs *inputs = NULL;
     struct dp_locate *locate = NULL;
@@ -78,14 +79,32 @@ int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_repo
         code = dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
     if (code == DP_OK)
         code = dp_locate_new((const char *const *)args->names, args->count, &options, &locate);
+    if (code == DP_OK && tell)
+        dp_locate_trace(locate, tell, context);
     if (code == DP_OK)
-        code = feed_all(args, inputs, locate, diag);
+        code = feed_all(args, inputs, locate, tell != NULL, diag);
     if (code == DP_OK)
         code = dp_locate_finish(locate, ret_report);
     if (code == DP_OK)
         *ret_reference_ns = dp_inputs_reference_ns(inputs);
     dp_locate_free(locate);
     dp_inputs_close(inputs);
+    return code;
+}
+
+int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
+                  struct dp_diag *diag)
+{
+    return run(args, NULL, NULL, ret_report, ret_reference_ns, diag);
+}
+
+int dp_locate_run_again(const struct dp_locate_args *args, dp_locate_tell tell, void *context,
+                        struct dp_diag *diag)
+{
+    struct dp_report *report = NULL;
+    int64_t reference_ns;
+    int code = run(args, tell, context, &report, &reference_ns, diag);
+    dp_report_free(report);
     return code;
 }
 

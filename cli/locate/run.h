@@ -6,7 +6,7 @@
 
 #include "cli/locate/args.h"
 #include "cli/locate/merge.h"
-#include "collector/locate/report.h"
+#include "collector/locate/locate.h"
 #include "common/err/err.h"
 
 /* Reads all files, with a progress line and warnings on standard error, and locates. The report is the
@@ -14,6 +14,10 @@
  * and the engine. */
 int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
                   struct dp_diag *diag) DP_MUST_CHECK;
+
+/* The same run once more, for `tell` to hear of every transmission. Warnings are not said again. */
+int dp_locate_run_again(const struct dp_locate_args *args, dp_locate_tell tell, void *context,
+                        struct dp_diag *diag) DP_MUST_CHECK;
 
 /* The lost packets of all the report's findings, for dp_merge_write. *ret_losses is malloc'd; the names in it
  * are the report's. DP_ERR_NOMEM. */
