@@ -57,10 +57,12 @@ int html_data(const struct html *page)
     json_t *data = json_object(), *ladder = NULL;
     json_int_t flows = (json_int_t)json_array_size(json_object_get(page->document, "flows"));
     int code = html_ladder_value(page, &ladder);
-    if (code == DP_OK && (json_object_set_new(data, "report", document_value(page)) != 0 ||
-                          json_object_set(data, "ladder", ladder) != 0 ||
-                          json_object_set_new(data, "flows", json_integer(flows)) != 0 ||
-                          json_dump_callback(data, put, page->to, JSON_COMPACT | JSON_ENSURE_ASCII) != 0))
+    if (code == DP_OK &&
+        (json_object_set_new(data, "report", document_value(page)) != 0 ||
+         json_object_set(data, "ladder", ladder) != 0 ||
+         json_object_set_new(data, "flows", json_integer(flows)) != 0 ||
+         json_dump_callback(data, put, page->to,
+                            JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12)) != 0))
         code = DP_ERR_NOMEM;
     json_decref(ladder);
     json_decref(data);

@@ -134,7 +134,7 @@ static void wide_port(const struct html *page, const struct port *port, int x)
                "</title><rect class=\"port\" x=\"%d\" y=\"92\" width=\"12\" height=\"56\" rx=\"4\"/>\n"
                "<text class=\"name\" x=\"%d\" y=\"204\" text-anchor=\"middle\">",
                x - 6, x);
-    html_cut(page, *port->interface ? port->interface : port->name, 20);
+    html_cut(page, port->interface, 20);
     html_print(page, "</text>");
     if (port->missed > 0 || port->dropped > 0) {
         html_print(page, "<text class=\"note\" x=\"%d\" y=\"220\" text-anchor=\"middle\">", x);
@@ -232,7 +232,7 @@ static void tall_port(const struct html *page, const struct port *port, int y)
                "</title><rect class=\"port\" x=\"31\" y=\"%d\" width=\"56\" height=\"12\" rx=\"4\"/>\n"
                "<text class=\"name\" x=\"%d\" y=\"%d\">",
                y - 6, TALL_TEXT, y + 5);
-    html_cut(page, *port->interface ? port->interface : port->name, 14);
+    html_cut(page, port->interface, 14);
     if (port->missed > 0) {
         html_print(page, "<tspan class=\"note\" dx=\"8\">");
         html_count(page, port->missed);

@@ -164,7 +164,9 @@ function showDetails(page, scene, i, choose) {
     if (ladder.marks[i] & MARK.showsBeyond)
         panel.appendChild(element("p", "It shows that the copy before it, or the answer to it, was lost beyond the path."));
     if (ladder.marks[i] & MARK.showsBefore)
-        panel.appendChild(element("p", "It fills a hole: an earlier copy was lost before it could come to the path."));
+        panel.appendChild(element("p", "It fills a hole: an earlier copy was lost before it could come to " +
+            scene.vantages[ladder.vantage[ladder.first[i]]] + (ladder.finding[i] >= 0 ? " (finding " + (ladder.finding[i] + 1) + ")" : "") +
+            ".", "bad"));
     panel.appendChild(copiesList(scene, i, choose));
     const list = panel.appendChild(element("dl", undefined, "facts"));
     for (const [name, value] of facts(scene, i)) {

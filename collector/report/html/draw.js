@@ -1,7 +1,8 @@
 /* Draws the part of the ladder that is in view on a canvas. Only what is in view is looked at, and where many packets
  * share a pixel only the first of them is drawn; losses always are. */
 
-const HEADER = 46;
+const HEADER = 46; /* the vantage points' names */
+const ORIGIN = HEADER + 20; /* where the first packet is */
 const PALETTES = {
     light: {
         panel: "#ffffff", text: "#1b2027", soft: "#59636f", rule: "#d9dee5", line: "#9aa4b0", gap: "#eef1f5",
@@ -21,7 +22,7 @@ function hops(view, i) {
     const { ladder, vantages } = view.scene;
     const { columns, places } = view;
     const lines = [];
-    const yOf = (k) => places.y[k] * view.zoom - view.top + HEADER;
+    const yOf = (k) => places.y[k] * view.zoom - view.top + ORIGIN;
     const xOf = (k) => columns.x[ladder.vantage[k]];
     const last = ladder.first[i + 1] - 1;
     for (let k = ladder.first[i]; k < last; k++)
@@ -38,10 +39,12 @@ function hops(view, i) {
     if (ending !== "arrow") {
         const reach = outer ? columns.stub : (columns.pitch * (ending === "cross" ? 0.55 : 0.25));
         lines.push([xOf(last), yOf(last), xOf(last) + step * reach, yOf(last) + Math.min(14, 6 * view.zoom)]);
-    } else if (lines.length === 0) {
-        /* One vantage point alone sees packets come and go. */
-        lines.push([xOf(last) - step * columns.stub, yOf(last), xOf(last), yOf(last)]);
+    } else if (vantages.length === 1) {
+        lines.push([xOf(last), yOf(last), xOf(last) + step * columns.stub, yOf(last)]);
     }
+    /* One vantage point alone sees packets come and go. */
+    if (vantages.length === 1)
+        lines.unshift([xOf(last) - step * columns.stub, yOf(last), xOf(last), yOf(last)]);
     return { lines, ending };
 }
 
@@ -101,8 +104,10 @@ function drawPacket(view, i, detailed) {
     } else {
         strokeLines(canvas, lines);
     }
-    if (lines.length === 0)
-        return;
+    if (showsLoss(ladder, i)) {
+        const [x, y] = lines[0];
+        crossMark(canvas, x - (ladder.reverse[i] ? -1 : 1) * 14, y, detailed ? 6 : 4, colours.bad);
+    }
     const [, , x, y] = lines[lines.length - 1];
     if (ending === "cross") {
         crossMark(canvas, x, y, detailed ? 6 : 4, colours.bad);
@@ -126,19 +131,28 @@ function labelPlace(view, i) {
     const x = columns.x[ladder.vantage[ladder.first[i]]];
     const reverse = ladder.reverse[i] === 1;
     const outermost = ladder.vantage[ladder.first[i]] === (reverse ? columns.x.length - 1 : 0);
+    const away = showsLoss(ladder, i) ? 26 : 8;
     if (columns.outside && outermost && columns.x.length > 1)
-        return reverse ? [x + 8, "left", 4] : [x - 8, "right", 4];
+        return reverse ? [x + away, "left", 4] : [x - away, "right", 4];
     return reverse ? [x - 8, "right", -4] : [x + 8, "left", -4];
+}
+
+/* Whether a label at height y is free of those that are there; then it is one of them. */
+function takeRow(taken, y) {
+    const row = Math.floor(y / LABEL_HEIGHT);
+    for (const near of [row - 1, row, row + 1])
+        if (taken.has(near) && Math.abs(taken.get(near) - y) < LABEL_HEIGHT)
+            return false;
+    taken.set(row, y);
+    return true;
 }
 
 function labelPacket(view, i, taken) {
     const { canvas, colours } = view;
     const { ladder } = view.scene;
-    const y = view.places.y[ladder.first[i]] * view.zoom - view.top + HEADER;
-    const row = Math.round(y / LABEL_HEIGHT) * 2 + ladder.reverse[i];
-    if (y < HEADER + 2 || taken.has(row) || taken.has(row - 2) || taken.has(row + 2))
+    const y = view.places.y[ladder.first[i]] * view.zoom - view.top + ORIGIN;
+    if (y < HEADER + 2 || !takeRow(taken[ladder.reverse[i]], y))
         return;
-    taken.add(row);
     const [x, align, below] = labelPlace(view, i);
     canvas.textAlign = align;
     canvas.font = isLost(ladder, i) ? "700 " + LABEL_FONT : LABEL_FONT;
@@ -157,7 +171,7 @@ function thinned(view, from, to) {
     const next = [-Infinity, -Infinity];
     for (let i = from; i < to; i++) {
         const y = view.places.y[ladder.first[i]] * view.zoom;
-        if (isLost(ladder, i) || i === view.chosen || y >= next[ladder.reverse[i]]) {
+        if (isLost(ladder, i) || showsLoss(ladder, i) || i === view.chosen || y >= next[ladder.reverse[i]]) {
             drawn.push(i);
             next[ladder.reverse[i]] = y + 0.8;
         }
@@ -236,7 +250,7 @@ function drawTimes(view, from, to, height) {
     canvas.textAlign = "right";
     let free = HEADER + 8;
     for (let i = from; i < to; i++) {
-        const y = places.y[ladder.first[i]] * view.zoom - view.top + HEADER;
+        const y = places.y[ladder.first[i]] * view.zoom - view.top + ORIGIN;
         if (y < free || y > height)
             continue;
         canvas.fillStyle = i === view.chosen ? colours.text : colours.soft;
@@ -257,8 +271,8 @@ function drawPauses(view, height) {
     canvas.font = LABEL_FONT;
     canvas.textAlign = "center";
     for (let e = first; e + 1 < places.times.length; e++) {
-        const y1 = places.heights[e] * view.zoom - view.top + HEADER;
-        const y2 = places.heights[e + 1] * view.zoom - view.top + HEADER;
+        const y1 = places.heights[e] * view.zoom - view.top + ORIGIN;
+        const y2 = places.heights[e + 1] * view.zoom - view.top + ORIGIN;
         if (y1 > height)
             break;
         const apart = places.times[e + 1] - places.times[e];
@@ -313,9 +327,10 @@ function draw(view, width, height, ratio) {
     const [from, to] = packetsBetween(view.scene, places, (view.top - 30) / view.zoom, (view.top + height) / view.zoom);
     const detailed = to - from < 1500;
     const drawn = detailed ? Array.from({ length: to - from }, (_, n) => from + n) : thinned(view, from, to);
-    const lost = drawn.filter((i) => isLost(view.scene.ladder, i));
+    const matters = (i) => isLost(view.scene.ladder, i) || showsLoss(view.scene.ladder, i);
+    const lost = drawn.filter(matters);
     for (const i of drawn)
-        if (!isLost(view.scene.ladder, i) && i !== view.chosen)
+        if (!matters(i) && i !== view.chosen)
             drawPacket(view, i, detailed);
     for (const i of oneAPixel(view, lost))
         drawPacket(view, i, detailed);
@@ -323,7 +338,7 @@ function draw(view, width, height, ratio) {
         drawPacket(view, view.chosen, detailed);
     canvas.setLineDash([]);
     if (detailed) {
-        const taken = new Set();
+        const taken = [new Map(), new Map()];
         for (const i of [view.chosen, ...lost, ...drawn])
             if (i >= from && i < to)
                 labelPacket(view, i, taken);

@@ -87,12 +87,13 @@ function makeColumns(width, vantages) {
     const narrow = width < 560;
     const outside = width >= 680;
     const left = narrow ? 74 : 92;
-    const edge = outside ? 164 : narrow ? 30 : 48;
+    const before = outside ? 180 : narrow ? 30 : 48;
+    const behind = outside ? 146 : before;
     const least = outside ? 72 : narrow ? 84 : 100;
-    const room = width - left - 2 * edge - 14;
+    const room = width - left - before - behind - 14;
     const pitch = vantages > 1 ? Math.max(least, room / (vantages - 1)) : Math.max(least, room / 2);
-    const start = left + edge + (vantages > 1 ? 0 : Math.max(0, room) / 2);
+    const start = left + before + (vantages > 1 ? 0 : Math.max(0, room) / 2);
     const x = Array.from({ length: vantages }, (_, v) => start + pitch * v);
-    const total = Math.max(width, left + 2 * edge + pitch * (vantages - 1) + 14);
-    return { left, outside, x, pitch, stub: Math.min(44, edge * 0.7), total };
+    const total = Math.max(width, left + before + behind + pitch * (vantages - 1) + 14);
+    return { left, outside, x, pitch, stub: Math.min(44, before * 0.7), total };
 }

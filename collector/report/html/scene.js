@@ -10,6 +10,11 @@ function isLost(ladder, i) {
     return (ladder.marks[i] & (MARK.lost | MARK.lostBeyond)) !== 0;
 }
 
+/* A retransmission of what was lost before it could come to the path: nobody saw that itself. */
+function showsLoss(ladder, i) {
+    return (ladder.marks[i] & MARK.showsBefore) !== 0;
+}
+
 /* Ended before the last vantage point, and is not counted as lost. */
 function isOpen(ladder, i, vantages) {
     const last = ladder.vantage[ladder.first[i + 1] - 1];
@@ -63,14 +68,14 @@ function packetTitle(scene, i) {
     return flagNames(ladder.flags[k]) || "no flags";
 }
 
-/* What stands at the arrow: "PSH ACK seq 1 len 1448", "ACK 1449". */
+/* What stands at the arrow: "SYN ACK", "PSH seq 1 len 1448" (that data acknowledges goes without saying), "ACK 1449". */
 function packetLabel(scene, i) {
     const { ladder, tcp } = scene;
     const k = ladder.first[i];
     if (!tcp)
         return groupDigits(ladder.payload[k]) + " bytes";
-    const parts = [packetTitle(scene, i)];
     const payload = ladder.hasBytes[i] ? ladder.length[i] - flagSpan(ladder.flags[k]) : 0;
+    const parts = [payload > 0 ? flagNames(ladder.flags[k] & ~16) : packetTitle(scene, i)];
     if (payload > 0)
         parts.push("seq " + ladder.offset[i] + " len " + payload);
     else if (ladder.hasBytes[i] && ladder.offset[i] > 0)
@@ -83,14 +88,14 @@ function packetLabel(scene, i) {
         parts.push("window 0");
     if (isAgain(ladder, i))
         parts.unshift("\u21bb" + ladder.copy[i]);
-    return parts.join(" ");
+    return parts.filter((part) => part !== "").join(" ");
 }
 
 /* Everything that drawing needs of one flow. */
 function makeScene(packed, ladder, vantages) {
     const losses = [];
     for (let i = 0; i < ladder.packets; i++)
-        if (isLost(ladder, i))
+        if (isLost(ladder, i) || showsLoss(ladder, i))
             losses.push(i);
     const scene = { packed, ladder, vantages, losses, tcp: packed.tcp };
     scene.origins = packed.tcp ? streamOrigins(ladder, vantages.length) : [[], []];

@@ -25,15 +25,24 @@ function makeView(page) {
         if (!view.scene)
             return;
         view.columns = makeColumns(box.clientWidth, view.scene.vantages.length);
-        view.full = view.places.total * view.zoom + 60;
+        view.full = view.places.total * view.zoom + 80;
         size.style.width = view.columns.total + "px";
         size.style.height = Math.min(view.full + HEADER, SIZE_MOST) + "px";
+        resizeCanvas();
+        moveTo(view.top);
+        drawNow(); /* setting its size has wiped the canvas */
+    }
+
+    function resizeCanvas() {
         const ratio = window.devicePixelRatio || 1;
-        canvas.width = Math.round(box.clientWidth * ratio);
-        canvas.height = Math.round(box.clientHeight * ratio);
+        const width = Math.round(box.clientWidth * ratio);
+        const height = Math.round(box.clientHeight * ratio);
+        if (canvas.width === width && canvas.height === height)
+            return;
+        canvas.width = width;
+        canvas.height = height;
         canvas.style.width = box.clientWidth + "px";
         canvas.style.height = box.clientHeight + "px";
-        moveTo(view.top);
     }
 
     /* Scrolls so that height `top` (in zoomed pixels) is at the upper edge. */
@@ -80,7 +89,7 @@ function makeView(page) {
         if (!view.scene)
             return;
         const before = view.zoom;
-        const least = Math.min(0.5, viewHeight() / (view.places.total + 60));
+        const least = Math.min(0.5, viewHeight() / (view.places.total + 80));
         view.zoom = Math.min(Math.max(view.zoom * factor, least), view.trueScale ? 1e4 : 16);
         const at = (view.top + y) / before;
         view.top = at * view.zoom - y;
@@ -90,7 +99,7 @@ function makeView(page) {
     box.addEventListener("wheel", (event) => {
         if (event.ctrlKey) {
             event.preventDefault();
-            zoomBy(event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, Math.max(0, event.offsetY - HEADER));
+            zoomBy(event.deltaY < 0 ? ZOOM_STEP : 1 / ZOOM_STEP, Math.max(0, event.offsetY - ORIGIN));
         } else if (view.full + HEADER > SIZE_MOST && event.deltaY) {
             event.preventDefault();
             moveTo(view.top + event.deltaY);
@@ -105,7 +114,6 @@ function makeView(page) {
         view.chosen = i;
         showDetails(page, view.scene, i, (other) => choose(other, true));
         box.dataset.chosen = String(i);
-        measure();
         if (i >= 0 && mayMove) {
             const y = heightOf(i);
             if (y < view.top + 20 || y > view.top + viewHeight() - 60)
@@ -156,8 +164,8 @@ function makeView(page) {
 
     /* The packet nearest to a point of the canvas; losses win over others. -1: none is near. */
     function packetAt(x, y) {
-        const top = (view.top + y - HEADER - 40) / view.zoom;
-        const [from, to] = packetsBetween(view.scene, view.places, top, (view.top + y - HEADER + 40) / view.zoom);
+        const top = (view.top + y - ORIGIN - 40) / view.zoom;
+        const [from, to] = packetsBetween(view.scene, view.places, top, (view.top + y - ORIGIN + 40) / view.zoom);
         let best = -1;
         let nearest = 9;
         for (let i = from; i < to; i++)
