@@ -108,8 +108,7 @@ static int check_outputs(const struct dp_locate_args *args, struct dp_diag *diag
         code = dp_whole_file_check(args->paths, args->count, args->merge, diag);
     if (code == DP_OK && args->html)
         code = dp_whole_file_check(args->paths, args->count, args->html, diag);
-    if (code == DP_OK && args->merge && args->html &&
-        (strcmp(args->merge, args->html) == 0 || dp_same_file(args->merge, args->html)))
+    if (code == DP_OK && args->merge && args->html && dp_whole_file_same(args->merge, args->html))
         code = dp_fail(diag, DP_ERR_USAGE, "%s: is named for both --merge and --html. Name two files.",
                        args->html);
     return code;

@@ -44,6 +44,25 @@ int dp_whole_file_check(const char *const *captures, size_t count, const char *o
     return code == DP_OK ? check_folder(out, diag) : code;
 }
 
+static bool same_place(char *a, char *b)
+{
+    const char *name_a = strrchr(a, '/'), *name_b = strrchr(b, '/');
+    if (strcmp(name_a ? name_a + 1 : a, name_b ? name_b + 1 : b) != 0)
+        return false;
+    return dp_same_file(dirname(a), dirname(b));
+}
+
+bool dp_whole_file_same(const char *a, const char *b)
+{
+    if (dp_same_file(a, b))
+        return true;
+    char *copy_a = strdup(a), *copy_b = strdup(b);
+    bool same = copy_a && copy_b && same_place(copy_a, copy_b);
+    free(copy_a);
+    free(copy_b);
+    return same;
+}
+
 int dp_whole_file_write(const char *out, dp_whole_file_writer write, void *context, struct dp_diag *diag)
 {
     struct stat st;

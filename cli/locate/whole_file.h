@@ -2,6 +2,7 @@
 #ifndef DROPPOINT_CLI_LOCATE_WHOLE_FILE_H
 #define DROPPOINT_CLI_LOCATE_WHOLE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err/err.h"
@@ -10,6 +11,9 @@
  * it cannot. For a word before long work. */
 int dp_whole_file_check(const char *const *captures, size_t count, const char *out,
                         struct dp_diag *diag) DP_MUST_CHECK;
+
+/* Whether both names would lead to one file, which need not be there yet. */
+bool dp_whole_file_same(const char *a, const char *b);
 
 /* Lets `write` write a file beside `out`, then renames it, so that nobody takes half a file for a whole one;
  * what is no regular file (a device) is written directly. Replaces a file of that name. DP_ERR_IO; what

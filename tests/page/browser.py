@@ -99,7 +99,7 @@ class Browser:
         """Until the script's expression is true; what it waits for takes part of a second as a rule."""
         done = self._in_session("POST", "/execute/async", {"script": """
             const done = arguments[arguments.length - 1], test = new Function("return " + arguments[0]);
-            const end = performance.now() + 20000;
+            const end = performance.now() + 60000;
             (function look() {
                 if (test()) done(true);
                 else if (performance.now() > end) done(false);

@@ -66,7 +66,7 @@ def tcp_packets(path):
         sec, part, captured, _ = struct.unpack_from("<IIII", data, at)
         frame = data[at + 16:at + 16 + captured]
         at += 16 + captured
-        if frame[12:14] != b"\x08\x00" or frame[14] != 0x45 or frame[23] != 6:
+        if len(frame) < 50 or frame[12:14] != b"\x08\x00" or frame[14] != 0x45 or frame[23] != 6:
             continue
         seq, ack, _, window = struct.unpack_from(">IIHH", frame, 38)
         found.setdefault(sec * 10**9 + part * (1 if nano else 1000), []).append((seq, ack, window))

@@ -108,7 +108,11 @@ function makeView(page) {
 
     /* ---- choosing ---- */
 
-    const heightOf = (i) => view.places.y[view.scene.ladder.first[i]] * view.zoom;
+    /* Where a packet sets out, of a lost one where it is lost. */
+    function heightOf(i) {
+        const { first } = view.scene.ladder;
+        return view.places.y[isLost(view.scene.ladder, i) ? first[i + 1] - 1 : first[i]] * view.zoom;
+    }
 
     function choose(i, mayMove) {
         view.chosen = i;
@@ -162,20 +166,31 @@ function makeView(page) {
         return Math.hypot(x - x1 - along * (x2 - x1), y - y1 - along * (y2 - y1));
     }
 
-    /* The packet nearest to a point of the canvas; losses win over others. -1: none is near. */
+    /* How near a packet is to a point of the canvas. Lost ones win over others, and their crosses over lines. */
+    function away(i, x, y) {
+        const { lines, ending } = hops(view, i);
+        let nearest = Infinity;
+        for (const line of lines)
+            nearest = Math.min(nearest, distance(line, x, y));
+        if (ending !== "cross")
+            return nearest;
+        const [, , endX, endY] = lines[lines.length - 1];
+        return Math.min(nearest - 2, Math.hypot(x - endX, y - endY) - 5);
+    }
+
+    /* The packet nearest to a point of the canvas; -1: none is near. */
     function packetAt(x, y) {
         const top = (view.top + y - ORIGIN - 40) / view.zoom;
         const [from, to] = packetsBetween(view.scene, view.places, top, (view.top + y - ORIGIN + 40) / view.zoom);
         let best = -1;
         let nearest = 9;
-        for (let i = from; i < to; i++)
-            for (const line of hops(view, i).lines) {
-                const away = distance(line, x + view.left, y) - (isLost(view.scene.ladder, i) ? 2 : 0);
-                if (away < nearest) {
-                    nearest = away;
-                    best = i;
-                }
+        for (let i = from; i < to; i++) {
+            const found = away(i, x + view.left, y);
+            if (found < nearest) {
+                nearest = found;
+                best = i;
             }
+        }
         return best;
     }
 
@@ -248,10 +263,10 @@ function makeView(page) {
     /* Where a packet's line ends, in pixels of the page: what a test clicks at. */
     function pointOf(i) {
         const { lines } = hops(view, i);
-        const [x1, y1, x2, y2] = lines[lines.length - 1];
+        const [, , x, y] = lines[lines.length - 1];
         const area = canvas.getBoundingClientRect();
-        return { x: area.left + (x1 + x2) / 2 - view.left, y: area.top + (y1 + y2) / 2 };
+        return { x: area.left + x - view.left, y: area.top + y };
     }
 
-    return { view, show, choose, stepLoss, zoomBy, moveTo, setTrueScale, pointOf, drawNow };
+    return { view, show, choose, stepLoss, zoomBy, moveTo, setTrueScale, heightOf, pointOf, drawNow };
 }
