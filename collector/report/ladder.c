@@ -210,7 +210,7 @@ int dp_ladder_take(void *context, const struct dp_transmission *t)
             return DP_OK;
     }
     int code = make_room(maker, scene);
-    if (code)
+    if (code || rank > scene->reach_ns) /* making room may have shortened the reach */
         return code;
     struct item *item = &scene->items[scene->item_count++];
     *item = (struct item){.t_ns = t_ns, .rank = rank, .slot = scene->free_slots[--scene->free_count]};

@@ -215,6 +215,7 @@ static void test_course_of_time(void **state)
         const struct dp_series_point *p = &side->series[i];
         int64_t from = r->series_from_ns + (int64_t)i * r->series_width_ns - SIM_EPOCH;
         lost += p->lost;
+        assert_true(p->lost <= 1); /* half a second apart */
         entered += p->entered;
         if (from + r->series_width_ns <= turn)
             assert_int_equal(p->lost, 0);

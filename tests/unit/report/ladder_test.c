@@ -168,16 +168,41 @@ static void test_loss_beyond_marks_the_copy_before(void **state)
     dp_report_free(r);
 }
 
-/* Pieces of one packet: only the piece that was lost is. */
-static void test_pieces_of_a_large_packet(void **state)
+/* The copy before may not have come so far: it is the last that did which was lost beyond. */
+static void test_loss_beyond_passes_over_what_was_lost_inside(void **state)
 {
     struct sim *sim = *state;
     struct dp_report *r;
     int64_t t;
     uint32_t flow = sim_session(sim, &t);
     uint32_t at = sim->flows[flow].next[0];
-    sim->at[1].cut = SIM_MSS;
-    sim->at[2].cut = SIM_MSS;
+    for (int copy = 0; copy < 4; copy++)
+        sim_send(sim, flow,
+                 (struct sim_packet){.t = t + copy * 300 * SIM_MS,
+                                     .seq = at,
+                                     .len = 1000,
+                                     .lost_in = copy == 1 ? SIM_IN(1) : SIM_IN(2)});
+    struct dp_ladder *ladder = make_ladder(sim, &r);
+    assert_sound(ladder);
+    static const uint8_t marks[] = {DP_LADDER_LOST_BEYOND, DP_LADDER_LOST,
+                                    DP_LADDER_SHOWS_BEYOND | DP_LADDER_LOST_BEYOND, DP_LADDER_SHOWS_BEYOND};
+    for (size_t i = 0; i < ladder->packet_count; i++) {
+        const struct dp_ladder_packet *p = &ladder->packets[i];
+        assert_int_equal(p->marks, p->half == 0 && p->has_bytes && p->offset == at ? marks[p->copy - 1] : 0);
+    }
+    dp_ladder_free(ladder);
+    dp_report_free(r);
+}
+
+/* Pieces of one packet, which is cut at the first point behind `whole`: only the piece that was lost is. */
+static void lose_a_piece(struct sim *sim, size_t whole)
+{
+    struct dp_report *r;
+    int64_t t;
+    uint32_t flow = sim_session(sim, &t);
+    uint32_t at = sim->flows[flow].next[0];
+    for (size_t v = whole + 1; v < 3; v++)
+        sim->at[v].cut = SIM_MSS;
     sim_send(
         sim, flow,
         (struct sim_packet){
@@ -201,6 +226,16 @@ static void test_pieces_of_a_large_packet(void **state)
     }
     dp_ladder_free(ladder);
     dp_report_free(r);
+}
+
+static void test_piece_of_a_packet_cut_before_the_loss(void **state)
+{
+    lose_a_piece(*state, 0);
+}
+
+static void test_piece_of_a_packet_cut_where_it_is_lost(void **state)
+{
+    lose_a_piece(*state, 1);
 }
 
 /* More packets than a page holds: those nearest to the losses stay, all of them up to the same distance. */
@@ -228,6 +263,10 @@ static void test_long_flow_is_cut_to_what_is_near(void **state)
     int64_t middle = scene->windows[0].from_ns + (scene->windows[0].to_ns - scene->windows[0].from_ns) / 2;
     assert_in_range(middle - SIM_EPOCH - first + SIM_MS, 0, 2 * SIM_MS);
     /* Nothing of the window is left out: the packets of this half follow each other without a hole. */
+    const struct dp_ladder_packet *last = packet_of(ladder, 0, scene->packet_count - 1);
+    int64_t early = sighting_of(ladder, packet_of(ladder, 0, 0), 0)->t_ns - scene->windows[0].from_ns;
+    int64_t late = scene->windows[0].to_ns - sighting_of(ladder, last, 0)->t_ns;
+    assert_true(early > -SIM_MS && early < SIM_MS && late > -SIM_MS && late < SIM_MS);
     uint64_t next = 0;
     for (size_t i = 0; i < ladder->packet_count; i++) {
         const struct dp_ladder_packet *p = &ladder->packets[i];
@@ -374,7 +413,9 @@ int main(void)
         SIM_TEST(test_lost_copies_and_the_one_that_came_through),
         SIM_TEST(test_corrected_times),
         SIM_TEST(test_loss_beyond_marks_the_copy_before),
-        SIM_TEST(test_pieces_of_a_large_packet),
+        SIM_TEST(test_loss_beyond_passes_over_what_was_lost_inside),
+        SIM_TEST(test_piece_of_a_packet_cut_before_the_loss),
+        SIM_TEST(test_piece_of_a_packet_cut_where_it_is_lost),
         SIM_TEST(test_long_flow_is_cut_to_what_is_near),
         SIM_TEST(test_many_flows_share_the_room),
         SIM_TEST(test_clean_flow_shows_its_ends),
