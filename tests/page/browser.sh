@@ -24,6 +24,7 @@ page long long mx1/eth0 lb1/eth0 lb1/eth1 edge1/eth0 edge1/eth1
 page beyond bulk lb1/eth0
 "$droppoint" locate --json --html hostile.html '<script>alert(1)</script>/eth0=few/stuck.pcapng' \
     '"><b>&lt;/eth1=few/swallowed.pcapng' >hostile.json
+"$droppoint" locate --json --html pieces.html a=few/large.pcapng b=few/pieces.pcapng >pieces.json
 "$droppoint" locate --json --html clean.html a=few/near.pcapng b=few/far.pcapng >clean.json
 "$droppoint" locate --json --html nothing.html a=few/none1.pcapng b=few/none2.pcapng >nothing.json
 python3 "$here/browser_test.py" "$dir"

@@ -243,6 +243,21 @@ def test_one_vantage_point(browser):
     quiet(browser)
 
 
+def test_piece_of_a_large_packet(browser):
+    opened(browser, "pieces")
+    pieces = browser.run("""const { ladder, losses } = droppoint.ladder.view.scene, found = [];
+        for (let i = 0; i < ladder.packets; i++)
+            if (ladder.payload[ladder.first[i]] === 1800)
+                found.push([ladder.offset[i], ladder.length[i], isLost(ladder, i), losses.includes(i)]);
+        return found;""")
+    check(pieces == [[21, 600, False, False], [621, 600, True, True], [1221, 600, False, False]], pieces)
+    text = details(browser)
+    for words in ["Lost between a and b", "621 to 1,220", "1,800 bytes", "600 bytes, which were a packet of their own"]:
+        check(words in text, f"{words} is missing: {text}")
+    check("1 of 1" in browser.run("return document.getElementById('ladder-place').textContent"), "one packet was lost")
+    quiet(browser)
+
+
 def test_hostile_names_are_text(browser):
     result = opened(browser, "hostile")
     names = [v["name"] for v in result["vantages"]]

@@ -32,6 +32,7 @@ at() { echo "$1=bulk/${1/\//-}.pcap"; }
 five="$(at mx1/eth0) $(at lb1/eth0) $(at lb1/eth1) $(at edge1/eth0) $(at edge1/eth1)"
 page clean 0 a=few/near.pcapng b=few/far.pcapng
 page swallowed 1 a=few/stuck.pcapng b=few/swallowed.pcapng
+page pieces 1 a=few/large.pcapng b=few/pieces.pcapng
 page nothing 3 a=few/none1.pcapng b=few/none2.pcapng
 page five 1 $five
 page uncorrected 1 --no-clock-correction $(at lb1/eth0) $(at lb1/eth1)

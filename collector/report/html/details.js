@@ -59,6 +59,14 @@ function fateText(page, scene, i) {
     return "Passed " + (last === ladder.vantage[ladder.first[i]] ? vantages[last] : "to " + vantages[last]) + ".";
 }
 
+/* Some point saw it in one packet together with other bytes. */
+function isPiece(ladder, i) {
+    for (let k = ladder.first[i]; ladder.hasBytes[i] && k < ladder.first[i + 1]; k++)
+        if (ladder.payload[k] + flagSpan(ladder.flags[k]) > ladder.length[i])
+            return true;
+    return false;
+}
+
 function facts(scene, i) {
     const { ladder, tcp } = scene;
     const list = [];
@@ -66,11 +74,11 @@ function facts(scene, i) {
     if (tcp) {
         list.push(["Flags", agreed(ladder, i, (k) => flagNames(ladder.flags[k]) || "none")]);
         if (ladder.hasBytes[i])
-            list.push(["Stream", groupDigits(ladder.offset[i]) + " to " +
+            list.push(["Relative sequence", groupDigits(ladder.offset[i]) + " to " +
                 groupDigits(ladder.offset[i] + ladder.length[i] - 1)]);
         list.push(["Sequence number", agreed(ladder, i, (k) => String(ladder.seq[k]))]);
         if (filled && agreed(ladder, i, (k) => String(ladder.flags[k] & 16)) !== "0")
-            list.push(["Acknowledges", agreed(ladder, i, (k) => ladder.ack[k] + " (stream " +
+            list.push(["Acknowledges", agreed(ladder, i, (k) => ladder.ack[k] + " (relative " +
                 groupDigits(relative(scene, 1 - ladder.half[i], ladder.vantage[k], ladder.ack[k])) + ")")]);
         if (filled)
             list.push(["Window", agreed(ladder, i, (k) => String(ladder.window[k]))]);
@@ -82,6 +90,8 @@ function facts(scene, i) {
                 groupDigits(relative(scene, 1 - ladder.half[i], ladder.vantage[ladder.first[i]], right) - 1)).join("; ")]);
     }
     list.push(["Payload", agreed(ladder, i, (k) => groupDigits(ladder.payload[k])) + " bytes"]);
+    if (isPiece(ladder, i))
+        list.push(["Piece of it", groupDigits(ladder.length[i]) + " bytes, which were a packet of their own elsewhere"]);
     list.push(["IP length", agreed(ladder, i, (k) => groupDigits(ladder.ipLength[k])) + " bytes"]);
     list.push(["IP ID", agreed(ladder, i, (k) => ladder.ipId[k] ? String(ladder.ipId[k]) : "none")]);
     list.push(["TTL", agreed(ladder, i, (k) => String(ladder.ttl[k]))]);

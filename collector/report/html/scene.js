@@ -91,11 +91,18 @@ function packetLabel(scene, i) {
     return parts.filter((part) => part !== "").join(" ");
 }
 
-/* Everything that drawing needs of one flow. */
+/* Two pieces of what was one packet where it was seen last: one lost packet, as the report counts. */
+function samePacket(ladder, i, k) {
+    const a = ladder.first[i + 1] - 1;
+    const b = ladder.first[k + 1] - 1;
+    return ladder.half[i] === ladder.half[k] && ["vantage", "time", "seq", "payload"].every((name) => ladder[name][a] === ladder[name][b]);
+}
+
+/* Everything that drawing needs of one flow. `losses`: the first piece of each lost packet. */
 function makeScene(packed, ladder, vantages) {
     const losses = [];
     for (let i = 0; i < ladder.packets; i++)
-        if (isLost(ladder, i) || showsLoss(ladder, i))
+        if ((isLost(ladder, i) || showsLoss(ladder, i)) && !losses.slice(-64).some((k) => samePacket(ladder, i, k)))
             losses.push(i);
     const scene = { packed, ladder, vantages, losses, tcp: packed.tcp };
     scene.origins = packed.tcp ? streamOrigins(ladder, vantages.length) : [[], []];

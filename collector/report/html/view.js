@@ -127,9 +127,16 @@ function makeView(page) {
         redraw();
     }
 
+    /* Which loss a packet is, or is a piece of; -1: none. */
+    function lossAt(i) {
+        const { losses, ladder } = view.scene;
+        const at = losses.indexOf(i);
+        return at >= 0 || i < 0 || !isLost(ladder, i) ? at : losses.findIndex((k) => samePacket(ladder, i, k));
+    }
+
     function showPlace() {
         const losses = view.scene.losses;
-        const at = losses.indexOf(view.chosen);
+        const at = lossAt(view.chosen);
         const all = view.scene.packed.lost;
         const of = groupDigits(losses.length) + (all > losses.length ? " shown, " + groupDigits(all) + " in all" : "");
         document.getElementById("ladder-place").textContent =
@@ -143,7 +150,7 @@ function makeView(page) {
         const losses = view.scene ? view.scene.losses : [];
         if (losses.length === 0)
             return;
-        let at = losses.indexOf(view.chosen);
+        let at = lossAt(view.chosen);
         if (at < 0) {
             const middle = view.top + viewHeight() / 3;
             at = losses.findIndex((i) => (view.chosen >= 0 ? i > view.chosen : heightOf(i) > middle));
