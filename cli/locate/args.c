@@ -95,8 +95,8 @@ static int take_option(struct dp_locate_args *args, int option, char **argv, str
         args->no_clock_correction = true;
         return DP_OK;
     case OPT_HTML:
-        return dp_fail(diag, DP_ERR_USAGE,
-                       "--html is not available in this version. Use --json or the text report.");
+        args->html = optarg;
+        return DP_OK;
     case ':':
         return dp_fail(diag, DP_ERR_USAGE, "Option '%s' needs an argument. " SEE_HELP, argv[optind - 1]);
     default:

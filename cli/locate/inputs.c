@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/filter/filter.h"
 #include "common/capfile/capfile.h"
 #include "common/digest/digest.h"
+#include "common/filter/filter.h"
 
 /* Packets read in one go from one file: few enough for their digests to stay in the cache. */
 #define STEP_PACKETS 1024

@@ -8,8 +8,10 @@
 
 #include "cli/locate/args.h"
 #include "cli/locate/merge.h"
+#include "cli/locate/page.h"
 #include "cli/locate/run.h"
 #include "cli/locate/same_file.h"
+#include "cli/locate/whole_file.h"
 #include "collector/report/report_out.h"
 
 #define EXIT_WRONG 2
@@ -27,6 +29,8 @@ static const char help[] =
     "  --filter BPF           look only at packets that match this pcap-filter expression\n"
     "  --merge OUT.pcapng     also write all packets in corrected time order, with a comment on each lost "
     "one\n"
+    "  --html OUT.html        also write the report as a page: path, charts, and the packets around the "
+    "losses\n"
     "  --no-clock-correction  take the timestamps as they are\n"
     "  -h, --help             show this\n"
     "\n"
@@ -36,6 +40,7 @@ static const char help[] =
     "  droppoint locate mx1/eth0=mx1.pcap lb1/eth0=lb1-in.pcap lb1/eth1=lb1-out.pcap "
     "edge1/eth0=edge1.pcap.zst\n"
     "  droppoint locate --filter 'tcp port 25' --merge all.pcapng mx1/eth0=mx1.pcap edge1/eth0=edge1.pcap\n"
+    "  droppoint locate --html report.html mx1/eth0=mx1.pcap lb1/eth0=lb1-in.pcap lb1/eth1=lb1-out.pcap\n"
     "  droppoint locate --json mx1/eth0=mx1.pcapng.gz edge1/eth0=edge1.pcapng.gz | jq .verdict\n";
 
 static int fail(const struct dp_diag *diag, int code)
@@ -88,23 +93,48 @@ static int merge(const struct dp_locate_args *args, const struct dp_report *repo
     return code;
 }
 
+static int page(const struct dp_locate_args *args, const struct dp_locate_basis *basis,
+                const struct dp_report *report, const json_t *document, struct dp_diag *diag)
+{
+    int code = dp_locate_page(args, basis, report, document, diag);
+    if (code == DP_OK && !args->json)
+        printf("\nThe report as a page, with the packets around the losses: %s\n", args->html);
+    return code;
+}
+
+/* Before the work begins: whether what is to be written can be. */
+static int check_outputs(const struct dp_locate_args *args, struct dp_diag *diag)
+{
+    int code = DP_OK;
+    if (args->merge)
+        code = dp_whole_file_check(args->paths, args->count, args->merge, diag);
+    if (code == DP_OK && args->html)
+        code = dp_whole_file_check(args->paths, args->count, args->html, diag);
+    if (code == DP_OK && args->merge && args->html && dp_whole_file_same(args->merge, args->html))
+        code = dp_fail(diag, DP_ERR_USAGE, "%s: is named for both --merge and --html. Name two files.",
+                       args->html);
+    return code;
+}
+
 static int locate(const struct dp_locate_args *args, int *ret_exit, struct dp_diag *diag)
 {
     const char *const *names = (const char *const *)args->names;
     int code = dp_same_file_check(names, args->paths, args->count, diag);
-    if (code == DP_OK && args->merge)
-        code = dp_merge_check_out(args->paths, args->count, args->merge, diag);
+    if (code == DP_OK)
+        code = check_outputs(args, diag);
     struct dp_report *report = NULL;
     json_t *document = NULL;
-    int64_t reference_ns = 0;
+    struct dp_locate_basis basis = {0};
     if (code == DP_OK)
-        code = dp_locate_run(args, &report, &reference_ns, diag);
+        code = dp_locate_run(args, &report, &basis, diag);
     if (code == DP_OK)
         code = dp_report_json(report, &document);
     if (code == DP_OK)
         code = print_report(args, document, diag);
     if (code == DP_OK && args->merge)
-        code = merge(args, report, reference_ns, diag);
+        code = merge(args, report, basis.reference_ns, diag);
+    if (code == DP_OK && args->html)
+        code = page(args, &basis, report, document, diag);
     if (code == DP_OK)
         *ret_exit = dp_report_exit_code(report);
     json_decref(document);

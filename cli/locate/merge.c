@@ -1,18 +1,12 @@
 #include "cli/locate/merge.h"
 
-#include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/locate/merge_queue.h"
-#include "cli/locate/same_file.h"
+#include "cli/locate/whole_file.h"
 #include "common/packet/packet.h"
-
-#define PARTIAL ".part"
 
 /* An interface of the merged file: an input has one for each link type that it holds. */
 struct outlet {
@@ -261,68 +255,23 @@ static int write_file(struct merge *merge, const char *path, struct dp_diag *dia
     return code;
 }
 
-/* Writes beside the target and renames, so that nobody takes half a file for a whole one. Devices are written
- * directly. */
-static int write_whole(struct merge *merge, const char *out, const char *partial, struct dp_diag *diag)
+static int write_file_at(void *context, const char *path, struct dp_diag *diag)
 {
-    struct stat st;
-    if (stat(out, &st) == 0 && S_ISDIR(st.st_mode))
-        return dp_fail(diag, DP_ERR_IO, "%s: is a directory. Name a file to write.", out);
-    if (stat(out, &st) == 0 && !S_ISREG(st.st_mode))
-        return write_file(merge, out, diag);
-    int code = write_file(merge, partial, diag);
-    if (code == DP_OK && rename(partial, out) != 0)
-        code = dp_fail(diag, DP_ERR_IO, "%s: cannot be written: %s.", out, strerror(errno));
-    if (code != DP_OK)
-        (void)unlink(partial);
-    return code;
-}
-
-static int check_folder(const char *out, struct dp_diag *diag)
-{
-    char *copy = strdup(out);
-    if (!copy)
-        return DP_ERR_NOMEM;
-    int code = DP_OK;
-    if (access(dirname(copy), W_OK | X_OK) != 0)
-        code = dp_fail(diag, DP_ERR_IO, "%s: cannot be written, because its folder cannot: %s.", out,
-                       strerror(errno));
-    free(copy);
-    return code;
-}
-
-int dp_merge_check_out(const char *const *paths, size_t count, const char *out, struct dp_diag *diag)
-{
-    char *partial = NULL;
-    if (asprintf(&partial, "%s" PARTIAL, out) < 0)
-        return DP_ERR_NOMEM;
-    int code = DP_OK;
-    for (size_t i = 0; code == DP_OK && i < count; i++) {
-        if (dp_same_file(paths[i], out) || dp_same_file(paths[i], partial))
-            code = dp_fail(diag, DP_ERR_USAGE,
-                           "%s: would overwrite the capture %s. Name another file for the merged packets.",
-                           out, paths[i]);
-    }
-    free(partial);
-    return code == DP_OK ? check_folder(out, diag) : code;
+    return write_file(context, path, diag);
 }
 
 int dp_merge_write(const struct dp_merge_input *inputs, size_t count, const struct dp_merge_loss *losses,
                    size_t loss_count, const char *filter, const char *out, struct dp_diag *diag)
 {
     for (size_t i = 0; i < count; i++) {
-        int code = dp_merge_check_out(&inputs[i].path, 1, out, diag);
+        int code = dp_whole_file_check(&inputs[i].path, 1, out, diag);
         if (code != DP_OK)
             return code;
     }
     struct merge merge = {.inputs = inputs, .count = count, .loss_count = loss_count};
-    char *partial = NULL;
-    if (asprintf(&partial, "%s" PARTIAL, out) < 0)
-        return DP_ERR_NOMEM;
     int code = prepare(&merge, losses, filter, diag);
     if (code == DP_OK)
-        code = write_whole(&merge, out, partial, diag);
-    free(partial);
+        code = dp_whole_file_write(out, write_file_at, &merge, diag);
     dispose(&merge);
     return code;
 }

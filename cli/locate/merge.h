@@ -41,9 +41,4 @@ int dp_merge_write(const struct dp_merge_input *inputs, size_t count, const stru
                    size_t loss_count, const char *filter, const char *out,
                    struct dp_diag *diag) DP_MUST_CHECK;
 
-/* Whether `out` may be written: DP_ERR_USAGE where that would overwrite one of the captures. For a word
- * before long work. */
-int dp_merge_check_out(const char *const *paths, size_t count, const char *out,
-                       struct dp_diag *diag) DP_MUST_CHECK;
-
 #endif

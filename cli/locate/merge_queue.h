@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/filter/filter.h"
 #include "cli/locate/merge.h"
 #include "common/capfile/capfile.h"
+#include "common/filter/filter.h"
 
 /* A packet with a copy of its bytes. */
 struct dp_merge_packet {

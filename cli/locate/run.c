@@ -69,8 +69,8 @@ static void print_warnings(const struct dp_locate_args *args, const struct dp_in
 }
 
 /* Opens the files and feeds all that they hold to a new engine. Both are the caller's also after failure. */
-static int read_all(const struct dp_locate_args *args, bool outermost, struct dp_inputs **inputs,
-                    struct dp_locate **locate, struct dp_diag *diag)
+static int read_all(const struct dp_locate_args *args, bool outermost, dp_locate_tell tell, void *context,
+                    struct dp_inputs **inputs, struct dp_locate **locate, struct dp_diag *diag)
 {
     struct dp_locate_options options = {.no_clock_correction = args->no_clock_correction};
     int code = dp_inputs_open(args, outermost, inputs, diag);
@@ -79,6 +79,8 @@ static int read_all(const struct dp_locate_args *args, bool outermost, struct dp
         code = dp_fail(diag, DP_ERR_IO, "No random bytes can be had: %s.", strerror(errno));
     if (code == DP_OK)
         code = dp_locate_new((const char *const *)args->names, args->count, &options, locate);
+    if (code == DP_OK && tell)
+        dp_locate_trace(*locate, tell, context);
     if (code == DP_OK)
         code = feed_all(args, *inputs, *locate, diag);
     return code;
@@ -92,22 +94,39 @@ static void forget(struct dp_inputs **inputs, struct dp_locate **locate)
     *inputs = NULL;
 }
 
-int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
-                  struct dp_diag *diag)
+int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report,
+                  struct dp_locate_basis *ret_basis, struct dp_diag *diag)
 {
     struct dp_inputs *inputs = NULL;
     struct dp_locate *locate = NULL;
-    int code = read_all(args, false, &inputs, &locate, diag);
+    struct dp_locate_basis basis = {0};
+    int code = read_all(args, false, NULL, NULL, &inputs, &locate, diag);
     if (code == DP_OK && dp_inputs_only_outermost(inputs)) {
+        basis.outermost = true;
         forget(&inputs, &locate);
-        code = read_all(args, true, &inputs, &locate, diag);
+        code = read_all(args, true, NULL, NULL, &inputs, &locate, diag);
     }
     if (code == DP_OK) {
         print_warnings(args, inputs);
+        basis.reference_ns = dp_inputs_reference_ns(inputs);
         code = dp_locate_finish(locate, ret_report);
     }
     if (code == DP_OK)
-        *ret_reference_ns = dp_inputs_reference_ns(inputs);
+        *ret_basis = basis;
+    forget(&inputs, &locate);
+    return code;
+}
+
+int dp_locate_run_again(const struct dp_locate_args *args, const struct dp_locate_basis *basis,
+                        dp_locate_tell tell, void *context, struct dp_diag *diag)
+{
+    struct dp_inputs *inputs = NULL;
+    struct dp_locate *locate = NULL;
+    struct dp_report *report = NULL;
+    int code = read_all(args, basis->outermost, tell, context, &inputs, &locate, diag);
+    if (code == DP_OK)
+        code = dp_locate_finish(locate, &report);
+    dp_report_free(report);
     forget(&inputs, &locate);
     return code;
 }
@@ -132,6 +151,8 @@ int dp_locate_losses(const struct dp_report *report, struct dp_merge_loss **ret_
         const struct dp_finding *finding = &report->findings[i];
         for (size_t n = 0; n < finding->packet_count; n++) {
             const struct dp_lost_packet *packet = &finding->packets[n];
+            if (packet->only_shown)
+                continue;
             losses[count++] = (struct dp_merge_loss){
                 .input = packet->vantage,
                 .ts_ns = packet->ts_ns,

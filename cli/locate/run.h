@@ -2,18 +2,28 @@
 #ifndef DROPPOINT_CLI_LOCATE_RUN_H
 #define DROPPOINT_CLI_LOCATE_RUN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cli/locate/args.h"
 #include "cli/locate/merge.h"
-#include "collector/locate/report.h"
+#include "collector/locate/locate.h"
 #include "common/err/err.h"
 
+/* How the files were read. */
+struct dp_locate_basis {
+    int64_t reference_ns; /* what the report's clocks refer to */
+    bool outermost;       /* the filter is about what frames are outside, not about what they carry */
+};
+
 /* Reads all files, with a progress line and warnings on standard error, and locates. The report is the
- * caller's (dp_report_free); *ret_reference_ns is what the report's clocks refer to. Errors as from the files
- * and the engine. */
-int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report, int64_t *ret_reference_ns,
-                  struct dp_diag *diag) DP_MUST_CHECK;
+ * caller's (dp_report_free). Errors as from the files and the engine. */
+int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report,
+                  struct dp_locate_basis *ret_basis, struct dp_diag *diag) DP_MUST_CHECK;
+
+/* The same run once more, for `tell` to hear of every transmission. Warnings are not said again. */
+int dp_locate_run_again(const struct dp_locate_args *args, const struct dp_locate_basis *basis,
+                        dp_locate_tell tell, void *context, struct dp_diag *diag) DP_MUST_CHECK;
 
 /* The lost packets of all the report's findings, for dp_merge_write. *ret_losses is malloc'd; the names in it
  * are the report's. DP_ERR_NOMEM. */

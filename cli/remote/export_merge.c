@@ -96,7 +96,7 @@ int dp_export_merge(const struct dp_export_files *files, const json_t *document,
     struct dp_locate_args args = {.count = 0};
     struct dp_report *report = NULL;
     uint64_t packets = 0;
-    int64_t reference_ns = 0;
+    struct dp_locate_basis basis = {0};
     for (size_t i = 0; i < files->count && args.count < DP_LOCATE_MAX_VANTAGES; i++)
         if (files->files[i].complete) {
             args.names[args.count] = files->files[i].vantage;
@@ -104,9 +104,9 @@ int dp_export_merge(const struct dp_export_files *files, const json_t *document,
         }
     windows_of_document(document, &args);
     /* As `droppoint locate --merge` does: the packets themselves tell which were lost, and the clocks. */
-    int code = dp_locate_run(&args, &report, &reference_ns, diag);
+    int code = dp_locate_run(&args, &report, &basis, diag);
     if (code == DP_OK)
-        code = write_merged(&args, document, report, reference_ns, out, diag);
+        code = write_merged(&args, document, report, basis.reference_ns, out, diag);
     for (size_t i = 0; code == DP_OK && i < report->vantage_count; i++)
         packets += report->vantages[i].packets;
     dp_report_free(report);

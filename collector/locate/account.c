@@ -42,6 +42,11 @@ static void widen_slices(struct side *s)
         to->lost += from.lost;
         to->passed += from.passed;
         to->entered_bytes += from.entered_bytes;
+        if (from.delays && (!to->delays || from.delay_min < to->delay_min))
+            to->delay_min = from.delay_min;
+        if (from.delays && (!to->delays || from.delay_max > to->delay_max))
+            to->delay_max = from.delay_max;
+        to->delays += from.delays;
         if (from.largest_passed > to->largest_passed)
             to->largest_passed = from.largest_passed;
     }
@@ -81,8 +86,13 @@ static uint64_t next_random(struct dp_locate *l)
     return l->random;
 }
 
-static int take_delay(struct dp_locate *l, struct side *s, int64_t delay)
+static int take_delay(struct dp_locate *l, struct side *s, struct slice *slice, int64_t when, int64_t delay)
 {
+    if (!slice->delays || (float)delay < slice->delay_min)
+        slice->delay_min = (float)delay;
+    if (!slice->delays || (float)delay > slice->delay_max)
+        slice->delay_max = (float)delay;
+    slice->delays++;
     if (!s->delays) {
         s->delays = malloc(DELAY_SAMPLES * sizeof *s->delays);
         if (!s->delays)
@@ -95,9 +105,9 @@ static int take_delay(struct dp_locate *l, struct side *s, int64_t delay)
         s->delay_max = delay;
     uint64_t n = s->delay_count++;
     if (n < DELAY_SAMPLES)
-        s->delays[n] = delay;
+        s->delays[n] = (struct delay_sample){when, delay};
     else if ((n = next_random(l) % s->delay_count) < DELAY_SAMPLES)
-        s->delays[n] = delay;
+        s->delays[n] = (struct delay_sample){when, delay};
     return DP_OK;
 }
 
@@ -182,7 +192,7 @@ static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t p
     if (opens && down->start == up->start && !at_step(l, t, place)) {
         watch_order(s, c, when, t->t_ns[place + 1]);
         if (down->span == up->span || up->start == t->start) {
-            int code = take_delay(l, s, t->t_ns[place + 1] - when);
+            int code = take_delay(l, s, slice, when, t->t_ns[place + 1] - when);
             if (code == DP_OK)
                 code = watch_rewrite(l, t, place);
             return code;
@@ -245,7 +255,7 @@ int account_handed_over(struct dp_locate *l, struct side *s, struct course *c, c
         s->passed_from_ns = chunk->t_ns;
     if (chunk->t_ns > s->passed_until_ns)
         s->passed_until_ns = chunk->t_ns;
-    return delay >= 0 ? take_delay(l, s, delay) : DP_OK;
+    return delay >= 0 ? take_delay(l, s, slice, chunk->t_ns, delay) : DP_OK;
 }
 
 /* A packet is counted where its first interval is: `opens`. */
@@ -393,17 +403,19 @@ int account_loss(struct dp_locate *l, struct side *s, struct course *c, const st
     return DP_OK;
 }
 
-static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes)
+static int ended_early(struct dp_locate *l, const struct transmission *t, uint32_t bytes,
+                       enum dp_fate *ret_fate)
 {
     uint32_t down;
     bool silent;
     enum dp_direction d = direction_of(t);
     struct side *s = &l->segments[segment_at(l, d, t->last)].side[d];
     struct observation *o = t->seen[t->last];
-    switch (fate_decide(l, t, &down, &silent)) {
-    case FATE_LOST:
+    *ret_fate = fate_decide(l, t, &down, &silent);
+    switch (*ret_fate) {
+    case DP_FATE_LOST:
         return lost(l, t, down, bytes, silent);
-    case FATE_MISSED:
+    case DP_FATE_MISSED:
         if (t->flow->renumbered && (o->tcp_flags & DP_TCP_SYN))
             return DP_OK; /* a SYN proxy may have taken it */
         for (uint32_t p = down; p < t->hi; p++) {
@@ -415,12 +427,13 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
             }
         }
         return DP_OK;
-    case FATE_UNKNOWN:
+    case DP_FATE_UNKNOWN:
         if (!(o->marks & (MARK_UNKNOWN | MARK_LOST)))
             s->unknown_packets++;
         o->marks |= MARK_UNKNOWN;
         return DP_OK;
-    case FATE_OUTSIDE:
+    case DP_FATE_ARRIVED:
+    case DP_FATE_OUTSIDE:
         break;
     }
     return DP_OK;
@@ -500,7 +513,8 @@ static int handover(struct dp_locate *l, const struct transmission *t)
 {
     const struct flow *flow = t->flow;
     enum dp_direction d = direction_of(t);
-    uint8_t came = flow->views[vantage_at(l, d, t->first)].leg, at = flow->views[vantage_at(l, d, t->last)].leg;
+    uint8_t came = flow->views[vantage_at(l, d, t->first)].leg,
+            at = flow->views[vantage_at(l, d, t->last)].leg;
     uint8_t last = d == DP_FORWARD ? (uint8_t)(flow->legs - 1) : 0;
     if (came != flow->legs - 1 - last)
         handover_give(l, t);
@@ -511,7 +525,7 @@ void account_unbooked(struct dp_locate *l, const struct transmission *t)
 {
     uint32_t down;
     bool silent;
-    if (t->last + 1 >= t->hi || fate_decide(l, t, &down, &silent) != FATE_LOST ||
+    if (t->last + 1 >= t->hi || fate_decide(l, t, &down, &silent) != DP_FATE_LOST ||
         capture_dropped_at(l, vantage_at(l, direction_of(t), down), t->t_ns[t->last]))
         return;
     l->unbooked_packets += opens_at(t, t->last);
@@ -529,13 +543,16 @@ int account(struct dp_locate *l, const struct transmission *t)
             return code;
     }
     int code = DP_OK;
+    enum dp_fate fate = DP_FATE_ARRIVED;
     if (t->first > t->lo)
         code = began_late(l, t);
     if (code == DP_OK && t->last + 1 < t->hi)
-        code = ended_early(l, t, bytes);
+        code = ended_early(l, t, bytes, &fate);
     if (code == DP_OK && t->flow->legs > 1)
         code = handover(l, t);
     if (code == DP_OK && t->flow->proto == 6)
         code = evidence_outer(l, t->flow, t->half, t);
+    if (code == DP_OK && __builtin_expect(l->tell != NULL, 0))
+        code = trace_transmission(l, t, fate);
     return code;
 }

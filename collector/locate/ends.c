@@ -34,7 +34,8 @@ static void find_reach(const struct dp_locate *l, struct flow *flow)
 /* ---- SYN proxies ---- */
 
 /* The nearest vantage point at or behind `from`, going by `step`, that saw a half's SYN in this leg. */
-static uint32_t syn_seen(const struct dp_locate *l, const struct flow *flow, int half, uint32_t from, int step)
+static uint32_t syn_seen(const struct dp_locate *l, const struct flow *flow, int half, uint32_t from,
+                         int step)
 {
     uint8_t leg = flow->views[from].leg;
     for (int64_t v = from; v >= 0 && v < (int64_t)l->vantage_count; v += step)
@@ -55,7 +56,8 @@ static bool answered_before_asked(const struct dp_locate *l, const struct flow *
     uint32_t answered = syn_seen(l, flow, 1, asking, -step), asked = syn_seen(l, flow, 0, answering, step);
     uint32_t server = syn_seen(l, flow, 1, answering, step);
     int64_t error;
-    if (answered == NO_VANTAGE || asked == NO_VANTAGE || flow->views[asking].leg != flow->views[answering].leg ||
+    if (answered == NO_VANTAGE || asked == NO_VANTAGE ||
+        flow->views[asking].leg != flow->views[answering].leg ||
         (server != NO_VANTAGE && number_of(flow, server) == number_of(flow, answered)) ||
         !pairing_clocks_agree(l, answered, asked, &error))
         return false;

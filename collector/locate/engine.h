@@ -121,7 +121,8 @@ struct hole {
 /* A transmission that passed the last vantage point, or never reached the first, as TCP tells. */
 struct outer_event {
     uint64_t start, end;
-    int64_t t_ns; /* reference clock */
+    int64_t t_ns;   /* reference clock */
+    int64_t raw_ns; /* by the clock of the vantage point that saw it */
     uint32_t ip_len;
     uint32_t payload;
 };
@@ -168,9 +169,9 @@ struct half {
     struct held_chunk *held; /* taken over by a host that ends the connection, not yet seen to be sent on */
     size_t held_count, held_room;
     bool syn, rst;
-    bool spoke;      /* sent anything but RSTs */
-    bool ts_ignored; /* something on the path rewrites its TCP time stamps, ... */
-    bool id_ignored; /* ... its IP IDs */
+    bool spoke;          /* sent anything but RSTs */
+    bool ts_ignored;     /* something on the path rewrites its TCP time stamps, ... */
+    bool id_ignored;     /* ... its IP IDs */
     bool window_ignored; /* ... its windows: their scale is another one */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
@@ -214,7 +215,8 @@ struct mail_mark {
 #define MAIL_MARKS_MOST 256
 
 struct flow {
-    uint32_t id; /* index, in order of first appearance */
+    uint32_t id;     /* index, in order of first appearance */
+    uint32_t serial; /* the same, but never changed */
     uint8_t proto;
     struct dp_endpoints endpoints; /* as the vantage point that saw it first */
     uint8_t named_by;              /* that vantage point */
@@ -293,8 +295,16 @@ struct vantage {
 /* One slice of time in one direction of a segment. */
 struct slice {
     uint32_t entered, lost, passed;
-    uint64_t entered_bytes;
     uint32_t largest_passed; /* IP length */
+    uint64_t entered_bytes;
+    uint32_t delays;            /* packets whose delay was taken */
+    float delay_min, delay_max; /* of these, nanoseconds */
+};
+
+/* One packet's way across a segment. */
+struct delay_sample {
+    int64_t t_ns; /* reference clock, when it entered */
+    int64_t delay_ns;
 };
 
 struct loss_event {
@@ -336,8 +346,8 @@ struct side {
     int64_t slice_origin, slice_width;
     struct passage *passages;
     size_t passage_count, passage_room;
-    uint32_t passage_stride; /* of so many seconds one is kept; 0 as 1 */
-    int64_t *delays;         /* reservoir */
+    uint32_t passage_stride;     /* of so many seconds one is kept; 0 as 1 */
+    struct delay_sample *delays; /* reservoir */
     uint64_t delay_count;
     int64_t passed_from_ns;  /* when the first packet set out that came through; 0 none */
     int64_t passed_until_ns; /* when the last packet set out that came through */
@@ -402,6 +412,8 @@ struct dp_locate {
      * last sweep. */
     uint64_t unbooked_packets, unbooked_bytes;
     uint64_t table_seed;
+    dp_locate_tell tell; /* NULL: nobody listens */
+    void *tell_context;
 };
 
 /* ---- lanes.c ---- */
@@ -627,6 +639,11 @@ void handover_give(struct dp_locate *l, const struct transmission *t);
 bool handover_carries(const struct flow *flow, int half, uint32_t leg, uint32_t other_leg, uint64_t position);
 int handover_finish(struct dp_locate *l) DP_MUST_CHECK;
 
+/* ---- trace.c ---- */
+/* Tells the transmission to whoever listens. */
+int trace_transmission(const struct dp_locate *l, const struct transmission *transmission,
+                       enum dp_fate fate) DP_MUST_CHECK;
+
 /* ---- evidence.c ---- */
 /* `half` is the half whose data is acknowledged; the digest comes from the other side. */
 int evidence_acknowledge(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage,
@@ -669,6 +686,10 @@ int verdict_draw(const struct dp_locate *l, struct dp_report *report) DP_MUST_CH
 /* The capture at this point is known to have dropped packets just then (reference clock). */
 bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t);
 int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
+
+/* ---- series.c ---- */
+/* Fills the report's course of time; after the segments, once the losses are reviewed. */
+int series_build(const struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
 /* ---- text.c ---- */
 /* Fills a finding's summary and next step. side: the losses it is about, or NULL. what: of a rewrite. */

@@ -156,7 +156,8 @@ static int add_outer(struct outer_event **events, size_t *count, size_t *room, c
         return DP_OK;
     int code = dp_grow(events, room, *count + 1, sizeof **events);
     if (code == DP_OK)
-        (*events)[(*count)++] = (struct outer_event){o->start, o->start + o->span, t, o->ip_len, o->payload};
+        (*events)[(*count)++] =
+            (struct outer_event){o->start, o->start + o->span, t, o->ts_ns, o->ip_len, o->payload};
     return code;
 }
 

@@ -86,7 +86,7 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
 }
 
 /* Acknowledged by the receiver, and no other copy explains it: this one arrived. */
-static bool arrived(const struct dp_locate *l, const struct transmission *t, enum fate *ret_fate)
+static bool arrived(const struct dp_locate *l, const struct transmission *t, enum dp_fate *ret_fate)
 {
     int64_t acked;
     if (t->flow->proto != 6 || t->start == t->end || !acknowledged(l, t, &acked) ||
@@ -94,7 +94,8 @@ static bool arrived(const struct dp_locate *l, const struct transmission *t, enu
         return false;
     if (t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL)
         return false;
-    *ret_fate = t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
+    *ret_fate =
+        t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? DP_FATE_UNKNOWN : DP_FATE_MISSED;
     return true;
 }
 
@@ -107,19 +108,19 @@ static bool sent_unsure(const struct dp_locate *l, const struct transmission *t)
 
 /* ret_down: the next place that captured at that moment and did not see it. ret_silent: it may have been
  * over. */
-enum fate fate_decide(const struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
-                      bool *ret_silent)
+enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
+                         bool *ret_silent)
 {
-    enum fate fate;
+    enum dp_fate fate;
     uint32_t next = next_place(l, t);
     *ret_down = next;
     *ret_silent = false;
     if (t->duplicate)
-        return FATE_OUTSIDE; /* the original is what counts */
+        return DP_FATE_OUTSIDE; /* the original is what counts */
     if (arrived(l, t, &fate))
         return fate;
     if (t->seen[t->last]->ttl <= 1)
-        return FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
+        return DP_FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
     for (uint32_t p = next; p < t->hi; p++) {
         if (p > next && !half_seen(l, t, p))
             continue;
@@ -127,14 +128,14 @@ enum fate fate_decide(const struct dp_locate *l, const struct transmission *t, u
         if (watch == WATCH_RAN) {
             *ret_down = p;
             *ret_silent = false;
-            return sent_unsure(l, t) ? FATE_UNKNOWN : FATE_LOST;
+            return sent_unsure(l, t) ? DP_FATE_UNKNOWN : DP_FATE_LOST;
         }
         if (watch == WATCH_SILENT && !*ret_silent && not_acknowledged(l, t)) {
             *ret_down = p; /* unless a farther point surely captured */
             *ret_silent = true;
         }
     }
-    return *ret_silent ? FATE_LOST : FATE_OUTSIDE;
+    return *ret_silent ? DP_FATE_LOST : DP_FATE_OUTSIDE;
 }
 
 bool fate_confirmed(const struct dp_locate *l, const struct transmission *t)

@@ -41,12 +41,10 @@ static inline bool half_seen(const struct dp_locate *l, const struct transmissio
     return h->data[v].seen || h->control[v].seen;
 }
 
-enum fate { FATE_LOST, FATE_MISSED, FATE_UNKNOWN, FATE_OUTSIDE };
-
 /* ret_down: the next place that captured at that moment and did not see it. ret_silent: its capture may have
  * been over. */
-enum fate fate_decide(const struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
-                      bool *ret_silent);
+enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
+                         bool *ret_silent);
 
 /* TCP itself says that it did not arrive: sent again, or never acknowledged. */
 bool fate_confirmed(const struct dp_locate *l, const struct transmission *t);

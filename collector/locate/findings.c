@@ -171,7 +171,33 @@ struct outer {
     uint64_t opening;  /* SYNs of connections that never came up */
     uint64_t reported; /* events that the receiver confirmed: it acknowledged selectively what lies behind */
     bool beyond;
+    size_t packet_room;
 };
+
+static int list_shown(struct outer *o, uint32_t vantage, uint32_t flow, const struct outer_event *e)
+{
+    struct dp_finding *f = o->finding;
+    if (f->packet_count == DP_REPORT_MAX_LOST)
+        return DP_OK;
+    int code = dp_grow(&f->packets, &o->packet_room, f->packet_count + 1, sizeof *f->packets);
+    if (code == DP_OK)
+        f->packets[f->packet_count++] = (struct dp_lost_packet){.vantage = vantage,
+                                                                .ts_ns = e->raw_ns,
+                                                                .flow = flow,
+                                                                .seq = (uint32_t)e->start,
+                                                                .payload_len = e->payload,
+                                                                .lost_bytes = e->payload,
+                                                                .only_shown = true};
+    return code;
+}
+
+static int by_stamp(const void *a, const void *b)
+{
+    const struct dp_lost_packet *x = a, *y = b;
+    if (x->ts_ns != y->ts_ns)
+        return x->ts_ns < y->ts_ns ? -1 : 1;
+    return x->flow != y->flow ? (x->flow < y->flow ? -1 : 1) : x->seq < y->seq ? -1 : x->seq > y->seq;
+}
 
 static int collect_outer(struct drawing *w, struct outer *o, uint32_t index, int half, int from, int to)
 {
@@ -198,6 +224,8 @@ static int collect_outer(struct drawing *w, struct outer *o, uint32_t index, int
         o->opening += !flow->established;
         o->reported += evidence_sacked_above(h, 0, (uint32_t)w->l->vantage_count) > e->end;
         int code = add_flow(f, index);
+        if (code == DP_OK)
+            code = list_shown(o, from == DP_POINT_BEFORE ? 0 : (uint32_t)from, index, e);
         if (code)
             return code;
     }
@@ -225,12 +253,14 @@ static int draw_outer(struct drawing *w, enum dp_direction d, bool beyond)
     /* A lone retransmission may as well answer a late acknowledgement. */
     if (f->lost_packets < 2 && o.reported == 0 && o.opening == 0) {
         free(f->flows);
+        free(f->packets);
         w->report->finding_count--;
         return DP_OK;
     }
     f->pattern = o.opening * 20 >= f->lost_packets * 19 ? DP_PATTERN_HANDSHAKE : DP_PATTERN_RANDOM;
     f->share = passed ? fmin((double)f->lost_packets / (double)passed, 1) : 0;
     f->confidence = f->lost_packets >= 3 ? 0.85 : 0.6;
+    qsort(f->packets, f->packet_count, sizeof *f->packets, by_stamp);
     int code = attach_reply(l, f);
     return code ? code : text_finding(l, f, NULL, NULL);
 }

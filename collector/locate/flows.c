@@ -226,7 +226,7 @@ static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpo
         flow_free(flow, l->vantage_count);
         return DP_ERR_NOMEM;
     }
-    flow->id = (uint32_t)l->flow_count;
+    flow->id = flow->serial = (uint32_t)l->flow_count;
     flow->proto = proto;
     flow->endpoints = *endpoints;
     flow->named_by = (uint8_t)vantage;

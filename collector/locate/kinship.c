@@ -393,7 +393,8 @@ static struct timing judge_timing(const struct comparison *c)
     int64_t apart = -1, worst = 0, error = 0;
     bool known = related[0] || related[1];
     for (int half = 0; half < 2; half++) {
-        known = known && (!related[half] || pairing_clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
+        known =
+            known && (!related[half] || pairing_clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
         worst = error > worst ? error : worst;
     }
     for (int half = 0; half < 2 && known; half++)
@@ -462,7 +463,8 @@ static double all_bits(const struct comparison *c, double shared, const struct t
         seen += s->payload ? s->like.same + s->like.different : 0;
     }
     double bits = seen > 0 ? shared * fmin(1, same / seen) : 0;
-    bits += (carries_on(c) ? 32 : name_bits(c)) + packet_bits(&c->half[0]) + packet_bits(&c->half[1]) + timing->bits;
+    bits += (carries_on(c) ? 32 : name_bits(c)) + packet_bits(&c->half[0]) + packet_bits(&c->half[1]) +
+            timing->bits;
     return complete(c) ? bits + 8 : bits;
 }
 

@@ -575,6 +575,12 @@ void dp_locate_clock_hint(struct dp_locate *l, uint32_t vantage, int64_t offset_
     l->vantages[vantage].hint_error_ns = error_ns;
 }
 
+void dp_locate_trace(struct dp_locate *l, dp_locate_tell tell, void *context)
+{
+    l->tell = tell;
+    l->tell_context = context;
+}
+
 void dp_locate_progress(const struct dp_locate *l, struct dp_locate_progress *ret_progress)
 {
     struct dp_locate_progress progress = {.lost_packets = l->unbooked_packets,

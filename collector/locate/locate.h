@@ -66,6 +66,47 @@ struct dp_locate_progress {
 int dp_locate_settle(struct dp_locate *locate) DP_MUST_CHECK;
 void dp_locate_progress(const struct dp_locate *locate, struct dp_locate_progress *ret_progress);
 
+/* How one vantage point saw a packet. */
+struct dp_sighting {
+    uint32_t vantage;
+    int64_t ts_ns; /* by that vantage point's own clock */
+    uint32_t seq;  /* TCP */
+    uint32_t payload_len, ip_len;
+    uint16_t ip_id; /* 0: none */
+    uint16_t tcp_flags;
+    uint8_t ttl;
+};
+
+enum dp_fate {
+    DP_FATE_ARRIVED, /* the last point of its way saw it */
+    DP_FATE_LOST,    /* behind the last that saw it; the report has the last word on that */
+    DP_FATE_MISSED,  /* arrived, as TCP proves, without being seen farther */
+    DP_FATE_UNKNOWN,
+    DP_FATE_OUTSIDE, /* in flight as a capture began or ended, a duplicate, no business of the path's */
+};
+
+/* What the engine takes for one transmission: some stream bytes of one packet (all of them, unless offloads
+ * cut packets differently at different points), or a packet without any, and who saw it. Several points may
+ * see it in one packet together with other bytes. */
+struct dp_transmission {
+    uint32_t flow; /* serial number, as in dp_flow_report */
+    uint8_t half;  /* 0: from the client */
+    enum dp_direction direction;
+    bool has_bytes;  /* covers stream bytes: `offset` and `length` count them, SYN and FIN one each */
+    uint64_t offset; /* from where the stream begins for us: the SYN, or the first packet seen; modulo 2^64 */
+    uint32_t length;
+    bool duplicate; /* a host sent the packet once more */
+    enum dp_fate fate;
+    const struct dp_sighting *seen; /* along its way */
+    size_t seen_count;              /* at least 1 */
+};
+
+/* Has every transmission told to `tell` as it is settled, also by dp_locate_finish: in no order of time, each
+ * once. What `tell` returns, if not DP_OK, ends the call that made it settle. Feeding the same data again
+ * tells the same. To be called before feeding. */
+typedef int (*dp_locate_tell)(void *context, const struct dp_transmission *transmission);
+void dp_locate_trace(struct dp_locate *locate, dp_locate_tell tell, void *context);
+
 /* No more data comes: settles what is open and draws the verdict. To be called once. The report is the
  * caller's. */
 int dp_locate_finish(struct dp_locate *locate, struct dp_report **ret_report) DP_MUST_CHECK;

@@ -49,6 +49,9 @@ void dp_report_free(struct dp_report *r)
         free(r->findings[i].next_step);
         free(r->findings[i].packets);
     }
+    for (size_t i = 0; r->segments && i < r->segment_count; i++)
+        for (int d = 0; d < 2; d++)
+            free(r->segments[i].side[d].series);
     free(r->vantages);
     free(r->segments);
     free(r->flows);
@@ -313,20 +316,20 @@ static int build_vantages(struct dp_locate *l, struct dp_report *r)
 }
 
 /* What would stand at `index` if the values were sorted (quickselect): two of thousands are wanted. */
-static int64_t value_at(int64_t *values, size_t count, size_t index)
+static int64_t value_at(struct delay_sample *values, size_t count, size_t index)
 {
     ptrdiff_t low = 0, high = (ptrdiff_t)count - 1, wanted = (ptrdiff_t)index;
     while (low < high) {
-        int64_t pivot = values[low + (high - low) / 2];
+        int64_t pivot = values[low + (high - low) / 2].delay_ns;
         ptrdiff_t i = low, j = high;
         while (i <= j) {
-            while (values[i] < pivot)
+            while (values[i].delay_ns < pivot)
                 i++;
-            while (values[j] > pivot)
+            while (values[j].delay_ns > pivot)
                 j--;
             if (i > j)
                 break;
-            int64_t swap = values[i];
+            struct delay_sample swap = values[i];
             values[i++] = values[j];
             values[j--] = swap;
         }
@@ -337,7 +340,7 @@ static int64_t value_at(int64_t *values, size_t count, size_t index)
         else
             break;
     }
-    return values[index];
+    return values[index].delay_ns;
 }
 
 static struct dp_delay_report delay_report(struct side *s)
@@ -409,6 +412,7 @@ static bool same_endpoints(const struct dp_endpoints *a, const struct dp_endpoin
 static int build_flow(const struct dp_locate *l, const struct flow *f, struct dp_flow_report *to)
 {
     to->id = f->id + 1;
+    to->serial = f->serial;
     to->proto = f->proto;
     to->endpoints = f->endpoints;
     (void)snprintf(to->app, sizeof to->app, "%s", app_name(f));
@@ -459,6 +463,8 @@ int report_build(struct dp_locate *l, struct dp_report **ret_report)
     code = build_vantages(l, r);
     if (code == DP_OK)
         code = build_segments(l, r);
+    if (code == DP_OK)
+        code = series_build(l, r);
     if (code == DP_OK)
         code = build_flows(l, r);
     if (code == DP_OK)

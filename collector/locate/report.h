@@ -65,11 +65,19 @@ struct dp_delay_report {
     int64_t min, p50, p99, max; /* nanoseconds */
 };
 
+/* What entered a segment in one stretch of time, and what became of it. */
+struct dp_series_point {
+    uint64_t entered, lost;                  /* packets, by the time they entered */
+    bool has_delay;                          /* some packet's delay is known */
+    int64_t delay_min, delay_p50, delay_max; /* nanoseconds */
+};
+
 struct dp_segment_side {
     uint64_t packets, bytes; /* that entered */
     uint64_t lost_packets, lost_bytes;
     uint64_t unknown_packets, duplicated_packets, reordered_packets;
     struct dp_delay_report delay;
+    struct dp_series_point *series; /* dp_report.series_count of them; NULL where nothing entered */
 };
 
 struct dp_segment_report {
@@ -89,7 +97,8 @@ struct dp_seen_as {
 };
 
 struct dp_flow_report {
-    uint32_t id; /* from 1 */
+    uint32_t id;     /* from 1 */
+    uint32_t serial; /* under which dp_locate_trace tells of it */
     uint8_t proto;
     struct dp_endpoints endpoints; /* as the first vantage point that saw it */
     char app[8];                   /* "smtp", "tcp", "udp" ... */
@@ -103,12 +112,13 @@ struct dp_flow_report {
 
 /* One packet that was lost, for the merged file and the ladder. */
 struct dp_lost_packet {
-    uint32_t vantage; /* the last that saw it */
+    uint32_t vantage; /* the last that saw it; of one that is only shown, the outermost point */
     int64_t ts_ns;    /* by that vantage point's own clock */
     uint32_t flow;    /* index into flows */
     uint32_t seq;
     uint32_t payload_len;
     uint32_t lost_bytes;
+    bool only_shown; /* lost outside the path: the packet meant is the retransmission that shows the loss */
 };
 
 struct dp_finding {
@@ -132,6 +142,7 @@ struct dp_finding {
 };
 
 #define DP_REPORT_MAX_LOST 100000
+#define DP_REPORT_MAX_SERIES 240
 
 struct dp_report {
     int64_t reference_ns; /* the first packet of the first vantage point, where the clock offsets hold */
@@ -139,6 +150,8 @@ struct dp_report {
     size_t vantage_count;
     struct dp_segment_report *segments; /* vantage_count - 1 */
     size_t segment_count;
+    int64_t series_from_ns, series_width_ns; /* the sides' stretches of time, by the reference clock */
+    size_t series_count; /* at most DP_REPORT_MAX_SERIES; 0: no packet entered any segment */
     struct dp_flow_report *flows;
     size_t flow_count;
     struct dp_finding *findings; /* worst first */

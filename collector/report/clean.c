@@ -3,6 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether UTF-8 at `at` is a character that changes the direction of what follows (U+061C, U+200E, U+200F,
+ * U+202A to U+202E, U+2066 to U+2069): a name could look like another one. Returns its bytes, or 0. */
+static size_t turns_text(const unsigned char *at)
+{
+    if (at[0] == 0xd8 && at[1] == 0x9c)
+        return 2;
+    if (at[0] != 0xe2)
+        return 0;
+    bool turns = (at[1] == 0x80 && (at[2] == 0x8e || at[2] == 0x8f || (at[2] >= 0xaa && at[2] <= 0xae))) ||
+                 (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9);
+    return turns ? 3 : 0;
+}
+
 /* Replaces control characters (C0, DEL, C1) in every string: names and server replies must not steer the
  * terminal. */
 static void clean_text(char *text)
@@ -12,6 +25,8 @@ static void clean_text(char *text)
             *at = '?';
         else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
             at[0] = at[1] = '?';
+        for (size_t len = turns_text(at); len > 0; len--)
+            at[len - 1] = '?';
     }
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "collector/report/clean.h"
+#include "collector/report/document.h"
 #include "collector/report/figures.h"
 #include "collector/report/report_out.h"
 
@@ -26,28 +27,6 @@ static void tone(const struct page *page, enum tone which)
     static const char *const codes[] = {"\033[0m", "\033[1m", "\033[1;31m", "\033[1;32m", "\033[1;33m"};
     if (page->colour)
         (void)fputs(codes[which], page->to);
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "";
-}
-
-static json_int_t number_of(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
-
-static double real_of(const json_t *object, const char *name)
-{
-    return json_number_value(json_object_get(object, name));
-}
-
-static bool has(const json_t *object, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    return value && !json_is_null(value);
 }
 
 /* Columns that a UTF-8 text takes, counting one for each character. */
@@ -104,37 +83,10 @@ static enum tone verdict_tone(const char *code)
     return strcmp(code, "inconclusive") == 0 ? TONE_DOUBT : TONE_BAD;
 }
 
-static const json_t *verdict_finding(const struct page *page)
-{
-    const json_t *finding = json_object_get(json_object_get(page->document, "verdict"), "finding");
-    if (!json_is_integer(finding) || json_integer_value(finding) < 0)
-        return NULL;
-    return json_array_get(json_object_get(page->document, "findings"), (size_t)json_integer_value(finding));
-}
-
-static const char *verdict_word(const char *code)
-{
-    static const char *const words[][2] = {
-        {"clean", "CLEAN: nothing lost, no fault found"},
-        {"loss", "LOSS"},
-        {"reset", "RESET: connections are cut from inside the path"},
-        {"refused", "REFUSED: the far end answers, and says no"},
-        {"stall", "STALL: an end has stopped reading or sending"},
-        {"rejected", "REJECTED: the mail server says no"},
-        {"rewrite", "REWRITE: a middlebox changes what passes"},
-        {"inconclusive", "INCONCLUSIVE: these captures do not allow an answer"},
-    };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(code, words[i][0]) == 0)
-            return words[i][1];
-    }
-    return code;
-}
-
 static void place(const struct page *page, const json_t *finding)
 {
-    const char *from = text_of(finding, "from");
-    const char *to = text_of(finding, "to");
+    const char *from = doc_text(finding, "from");
+    const char *to = doc_text(finding, "to");
     bool before = strcmp(from, "before") == 0;
     bool beyond = strcmp(to, "beyond") == 0;
     if (before)
@@ -143,16 +95,16 @@ static void place(const struct page *page, const json_t *finding)
         (void)fprintf(page->to, "beyond %s", from);
     else
         (void)fprintf(page->to, "between %s and %s", from, to);
-    (void)fprintf(page->to, ", %s", text_of(finding, "direction"));
+    (void)fprintf(page->to, ", %s", doc_text(finding, "direction"));
 }
 
 static void pattern(const struct page *page, const json_t *finding)
 {
-    if (!has(finding, "pattern"))
+    if (!doc_has(finding, "pattern"))
         return;
-    (void)fprintf(page->to, ", pattern %s", text_of(finding, "pattern"));
-    if (has(finding, "size_over"))
-        (void)fprintf(page->to, " over %" JSON_INTEGER_FORMAT " bytes", number_of(finding, "size_over"));
+    (void)fprintf(page->to, ", pattern %s", doc_text(finding, "pattern"));
+    if (doc_has(finding, "size_over"))
+        (void)fprintf(page->to, " over %" JSON_INTEGER_FORMAT " bytes", doc_number(finding, "size_over"));
 }
 
 static void print_capture(const struct page *page)
@@ -166,20 +118,20 @@ static void print_capture(const struct page *page)
         (void)fprintf(page->to, " %" JSON_INTEGER_FORMAT, json_integer_value(id));
     else if (json_is_string(id))
         (void)fprintf(page->to, " %s", json_string_value(id));
-    if (has(capture, "path"))
-        (void)fprintf(page->to, " of path %s", text_of(capture, "path"));
-    if (has(capture, "started_at"))
-        (void)fprintf(page->to, ", started %s", text_of(capture, "started_at"));
+    if (doc_has(capture, "path"))
+        (void)fprintf(page->to, " of path %s", doc_text(capture, "path"));
+    if (doc_has(capture, "started_at"))
+        (void)fprintf(page->to, ", started %s", doc_text(capture, "started_at"));
     (void)fputs("\n\n", page->to);
 }
 
 static void print_verdict(const struct page *page)
 {
     const json_t *verdict = json_object_get(page->document, "verdict");
-    const char *code = text_of(verdict, "code");
-    const json_t *finding = verdict_finding(page);
+    const char *code = doc_text(verdict, "code");
+    const json_t *finding = doc_verdict_finding(page->document);
     tone(page, verdict_tone(code));
-    (void)fprintf(page->to, "%s", verdict_word(code));
+    (void)fprintf(page->to, "%s", doc_headline(code));
     if (finding) {
         (void)fputc(' ', page->to);
         place(page, finding);
@@ -187,9 +139,8 @@ static void print_verdict(const struct page *page)
     }
     tone(page, TONE_PLAIN);
     (void)fputs("\n\n", page->to);
-    paragraph(page, 2, "", text_of(verdict, "summary"));
-    const char *next =
-        has(verdict, "next_step") ? text_of(verdict, "next_step") : text_of(finding, "next_step");
+    paragraph(page, 2, "", doc_text(verdict, "summary"));
+    const char *next = doc_next_step(page->document);
     if (*next) {
         (void)fputc('\n', page->to);
         paragraph(page, 2, "Next: ", next);
@@ -204,7 +155,7 @@ static int name_width(const struct page *page)
     const json_t *vantage;
     json_array_foreach(json_object_get(page->document, "vantages"), i, vantage)
     {
-        const char *name = text_of(vantage, "name");
+        const char *name = doc_text(vantage, "name");
         int own = columns(name, strlen(name));
         width = own > width ? own : width;
     }
@@ -217,21 +168,6 @@ static void padded(const struct page *page, const char *text, int width)
     (void)fprintf(page->to, "%s%*s", text, own < width ? width - own : 0, "");
 }
 
-/* The first finding that lies in this segment and direction, for the mark at the row's end. */
-static const json_t *finding_in(const struct page *page, const json_t *segment, const char *direction)
-{
-    size_t i;
-    const json_t *finding;
-    json_array_foreach(json_object_get(page->document, "findings"), i, finding)
-    {
-        if (strcmp(text_of(finding, "from"), text_of(segment, "from")) == 0 &&
-            strcmp(text_of(finding, "to"), text_of(segment, "to")) == 0 &&
-            strcmp(text_of(finding, "direction"), direction) == 0)
-            return finding;
-    }
-    return NULL;
-}
-
 static void print_side(const struct page *page, const json_t *segment, const char *direction)
 {
     const json_t *side = json_object_get(segment, direction);
@@ -242,25 +178,25 @@ static void print_side(const struct page *page, const json_t *segment, const cha
     char unknown[DP_FIGURE_TEXT];
     char p50[DP_FIGURE_TEXT] = "-";
     char p99[DP_FIGURE_TEXT] = "-";
-    json_int_t packets = number_of(side, "packets");
-    json_int_t lost_packets = number_of(side, "lost_packets");
+    json_int_t packets = doc_number(side, "packets");
+    json_int_t lost_packets = doc_number(side, "lost_packets");
     if (json_is_object(delay)) {
-        (void)dp_figure_duration(number_of(delay, "p50"), p50);
-        (void)dp_figure_duration(number_of(delay, "p99"), p99);
+        (void)dp_figure_duration(doc_number(delay, "p50"), p50);
+        (void)dp_figure_duration(doc_number(delay, "p99"), p99);
     }
     (void)fprintf(page->to, "%-8s%11s", direction, dp_figure_count(packets, entered));
-    const json_t *finding = finding_in(page, segment, direction);
+    const json_t *finding = doc_finding_in(page->document, segment, direction);
     if (lost_packets > 0 || finding)
         tone(page, TONE_BAD);
     (void)fprintf(page->to, "%10s%9s", dp_figure_count(lost_packets, lost),
                   dp_figure_percent(packets > 0 ? (double)lost_packets / (double)packets : 0, part));
     if (lost_packets > 0 || finding)
         tone(page, TONE_PLAIN);
-    (void)fprintf(page->to, "%9s%11s%11s", dp_figure_count(number_of(side, "unknown_packets"), unknown), p50,
+    (void)fprintf(page->to, "%9s%11s%11s", dp_figure_count(doc_number(side, "unknown_packets"), unknown), p50,
                   p99);
     if (finding) {
         tone(page, TONE_BAD);
-        (void)fprintf(page->to, "  <- %s", text_of(finding, "code"));
+        (void)fprintf(page->to, "  <- %s", doc_text(finding, "code"));
         tone(page, TONE_PLAIN);
     }
     (void)fputc('\n', page->to);
@@ -272,11 +208,11 @@ static void print_outer(const struct page *page, const char *end, const char *na
     const json_t *finding;
     json_array_foreach(json_object_get(page->document, "findings"), i, finding)
     {
-        if (strcmp(text_of(finding, end), name) != 0)
+        if (strcmp(doc_text(finding, end), name) != 0)
             continue;
         tone(page, TONE_BAD);
-        (void)fprintf(page->to, "   :  %s: %s, %s\n", name, text_of(finding, "code"),
-                      text_of(finding, "direction"));
+        (void)fprintf(page->to, "   :  %s: %s, %s\n", name, doc_text(finding, "code"),
+                      doc_text(finding, "direction"));
         tone(page, TONE_PLAIN);
     }
 }
@@ -295,13 +231,13 @@ static void print_path(const struct page *page)
     {
         (void)fputs("  ", page->to);
         tone(page, TONE_BOLD);
-        (void)fputs(text_of(vantage, "name"), page->to);
+        (void)fputs(doc_text(vantage, "name"), page->to);
         tone(page, TONE_PLAIN);
         (void)fputc('\n', page->to);
         const json_t *segment = json_array_get(segments, i);
         if (!segment)
             continue;
-        (void)fprintf(page->to, "   | %-5s", text_of(segment, "kind"));
+        (void)fprintf(page->to, "   | %-5s", doc_text(segment, "kind"));
         print_side(page, segment, "forward");
         (void)fprintf(page->to, "   | %-5s", "");
         print_side(page, segment, "reverse");
@@ -309,59 +245,26 @@ static void print_path(const struct page *page)
     print_outer(page, "to", "beyond");
 }
 
-/* Flows are numbered from 1 in their order: look there before looking everywhere. */
-static const json_t *find_flow(const struct page *page, json_int_t id)
-{
-    const json_t *flows = json_object_get(page->document, "flows");
-    const json_t *flow = id > 0 ? json_array_get(flows, (size_t)id - 1) : NULL;
-    if (flow && number_of(flow, "id") == id)
-        return flow;
-    size_t i;
-    json_array_foreach(flows, i, flow)
-    {
-        if (number_of(flow, "id") == id)
-            return flow;
-    }
-    return NULL;
-}
-
 static void print_flow(const struct page *page, const json_t *flow)
 {
-    (void)fprintf(page->to, "     flow %" JSON_INTEGER_FORMAT "  %-5s %s -> %s\n", number_of(flow, "id"),
-                  text_of(flow, "app"), text_of(flow, "client"), text_of(flow, "server"));
+    (void)fprintf(page->to, "     flow %" JSON_INTEGER_FORMAT "  %-5s %s -> %s\n", doc_number(flow, "id"),
+                  doc_text(flow, "app"), doc_text(flow, "client"), doc_text(flow, "server"));
     const char *where;
     json_t *seen;
     json_object_foreach(json_object_get(flow, "seen_as"), where, seen)
     {
-        (void)fprintf(page->to, "            seen at %s as %s -> %s\n", where, text_of(seen, "client"),
-                      text_of(seen, "server"));
+        (void)fprintf(page->to, "            seen at %s as %s -> %s\n", where, doc_text(seen, "client"),
+                      doc_text(seen, "server"));
     }
 }
 
 #define FLOWS_SHOWN 5
 
-static bool lost_more(const json_t *a, const json_t *b)
-{
-    if (number_of(a, "lost_bytes") != number_of(b, "lost_bytes"))
-        return number_of(a, "lost_bytes") > number_of(b, "lost_bytes");
-    return number_of(a, "lost_packets") > number_of(b, "lost_packets");
-}
-
 /* The flows of a finding that lost most. */
 static void print_flows(const struct page *page, const json_t *ids)
 {
-    const json_t *top[FLOWS_SHOWN + 1];
-    size_t count = 0;
-    for (size_t i = 0; i < json_array_size(ids); i++) {
-        const json_t *flow = find_flow(page, json_integer_value(json_array_get(ids, i)));
-        if (!flow)
-            continue;
-        size_t at = count;
-        for (; at > 0 && lost_more(flow, top[at - 1]); at--)
-            top[at] = top[at - 1];
-        top[at] = flow;
-        count += count < FLOWS_SHOWN;
-    }
+    const json_t *top[FLOWS_SHOWN];
+    size_t count = doc_worst_flows(page->document, ids, top, FLOWS_SHOWN);
     for (size_t i = 0; i < count; i++)
         print_flow(page, top[i]);
     if (json_array_size(ids) > count)
@@ -375,35 +278,35 @@ static void print_finding(const struct page *page, size_t number, const json_t *
     char share[DP_FIGURE_TEXT];
     (void)fprintf(page->to, "  %zu. ", number + 1);
     tone(page, TONE_BOLD);
-    (void)fprintf(page->to, "%s ", text_of(finding, "code"));
+    (void)fprintf(page->to, "%s ", doc_text(finding, "code"));
     place(page, finding);
     pattern(page, finding);
     tone(page, TONE_PLAIN);
     (void)fputs("\n     ", page->to);
-    if (number_of(finding, "lost_packets") > 0)
+    if (doc_number(finding, "lost_packets") > 0)
         (void)fprintf(page->to, "%s packet%s (%s payload bytes) lost, %s of what entered; ",
-                      dp_figure_count(number_of(finding, "lost_packets"), packets),
-                      number_of(finding, "lost_packets") == 1 ? "" : "s",
-                      dp_figure_count(number_of(finding, "lost_bytes"), bytes),
-                      dp_figure_percent(real_of(finding, "share"), share));
-    (void)fprintf(page->to, "confidence %.3g\n", real_of(finding, "confidence"));
-    if (has(finding, "first_at"))
-        (void)fprintf(page->to, "     from %s to %s\n", text_of(finding, "first_at"),
-                      text_of(finding, "last_at"));
+                      dp_figure_count(doc_number(finding, "lost_packets"), packets),
+                      doc_number(finding, "lost_packets") == 1 ? "" : "s",
+                      dp_figure_count(doc_number(finding, "lost_bytes"), bytes),
+                      dp_figure_percent(doc_real(finding, "share"), share));
+    (void)fprintf(page->to, "confidence %.3g\n", doc_real(finding, "confidence"));
+    if (doc_has(finding, "first_at"))
+        (void)fprintf(page->to, "     from %s to %s\n", doc_text(finding, "first_at"),
+                      doc_text(finding, "last_at"));
     const json_t *reply = json_object_get(finding, "smtp_reply");
     if (json_is_object(reply)) {
         char lead[64];
         (void)snprintf(lead, sizeof lead, "server replied: %" JSON_INTEGER_FORMAT " ",
-                       number_of(reply, "code"));
-        paragraph(page, 5, lead, text_of(reply, "text"));
+                       doc_number(reply, "code"));
+        paragraph(page, 5, lead, doc_text(reply, "text"));
     }
     print_flows(page, json_object_get(finding, "flows"));
     /* The verdict has said it already where it speaks of this finding. */
-    if (finding == verdict_finding(page))
+    if (finding == doc_verdict_finding(page->document))
         return;
-    paragraph(page, 5, "", text_of(finding, "summary"));
-    if (has(finding, "next_step"))
-        paragraph(page, 5, "Next: ", text_of(finding, "next_step"));
+    paragraph(page, 5, "", doc_text(finding, "summary"));
+    if (doc_has(finding, "next_step"))
+        paragraph(page, 5, "Next: ", doc_text(finding, "next_step"));
 }
 
 static void print_findings(const struct page *page)
@@ -428,18 +331,18 @@ static void print_vantage(const struct page *page, const json_t *vantage, int wi
     char dropped[DP_FIGURE_TEXT] = "not known";
     char offset[DP_FIGURE_TEXT];
     char error[DP_FIGURE_TEXT] = "not known";
-    if (has(vantage, "capture_dropped"))
-        (void)dp_figure_count(number_of(vantage, "capture_dropped"), dropped);
-    if (has(vantage, "clock_error_ns"))
-        (void)dp_figure_duration(number_of(vantage, "clock_error_ns"), error);
+    if (doc_has(vantage, "capture_dropped"))
+        (void)dp_figure_count(doc_number(vantage, "capture_dropped"), dropped);
+    if (doc_has(vantage, "clock_error_ns"))
+        (void)dp_figure_duration(doc_number(vantage, "clock_error_ns"), error);
     (void)fputs("  ", page->to);
-    padded(page, text_of(vantage, "name"), width);
+    padded(page, doc_text(vantage, "name"), width);
     (void)fprintf(page->to, "%12s%12s%10s%15s%14s%12s%9.3g ppm\n",
-                  dp_figure_count(number_of(vantage, "packets"), packets),
-                  dp_figure_count(number_of(vantage, "matched"), matched),
-                  dp_figure_count(number_of(vantage, "missed"), missed), dropped,
-                  dp_figure_duration(number_of(vantage, "clock_offset_ns"), offset), error,
-                  real_of(vantage, "clock_skew_ppm"));
+                  dp_figure_count(doc_number(vantage, "packets"), packets),
+                  dp_figure_count(doc_number(vantage, "matched"), matched),
+                  dp_figure_count(doc_number(vantage, "missed"), missed), dropped,
+                  dp_figure_duration(doc_number(vantage, "clock_offset_ns"), offset), error,
+                  doc_real(vantage, "clock_skew_ppm"));
 }
 
 /* A person wonders at stamps that leap: say when and by how much the clock was set. */
@@ -451,8 +354,8 @@ static void print_clock_steps(const struct page *page, const json_t *vantage)
     {
         char by[DP_FIGURE_TEXT], line[256];
         (void)snprintf(line, sizeof line, "The clock of %s was set by %s at %s (by itself).",
-                       text_of(vantage, "name"), dp_figure_duration(number_of(step, "step_ns"), by),
-                       text_of(step, "at"));
+                       doc_text(vantage, "name"), dp_figure_duration(doc_number(step, "step_ns"), by),
+                       doc_text(step, "at"));
         paragraph(page, 2, "", line);
     }
 }
@@ -473,16 +376,6 @@ static void print_vantages(const struct page *page)
     {
         print_clock_steps(page, vantage);
     }
-}
-
-static bool is_document(const json_t *document)
-{
-    const char *schema = json_string_value(json_object_get(document, "schema"));
-    return schema && strcmp(schema, "droppoint.locate.v1") == 0 &&
-           json_is_array(json_object_get(document, "vantages")) &&
-           json_is_array(json_object_get(document, "segments")) &&
-           json_is_array(json_object_get(document, "findings")) &&
-           json_is_string(json_object_get(json_object_get(document, "verdict"), "code"));
 }
 
 static int write_page(const json_t *document, bool colour, char **ret_text)
@@ -508,7 +401,7 @@ static int write_page(const json_t *document, bool colour, char **ret_text)
 
 int dp_report_text(const json_t *document, bool colour, char **ret_text)
 {
-    if (!is_document(document))
+    if (!doc_valid(document))
         return DP_ERR_FORMAT;
     json_t *clean = json_deep_copy(document);
     int code = clean && dp_report_clean(clean) ? write_page(clean, colour, ret_text) : DP_ERR_NOMEM;

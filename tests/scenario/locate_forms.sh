@@ -115,5 +115,14 @@ done
 merged=$(tcpdump -n -r "$LAB_DIR/merged.pcapng" 2>/dev/null | wc -l)
 check "the merged file holds all $sum packets" test "$sum" = "$merged"
 
+# The page: what it draws as lost is what the report counts, byte for byte, super-packets and all.
+for name in size random; do
+    mapfile -t files < <(lab_files "${!name}")
+    locate --json --html "$LAB_DIR/page.html" "${files[@]}" >"$LAB_DIR/page.json"
+    check "$name: the page is written" test $? = 1
+    check "$name: the page draws what the report counts" \
+        python3 "$here/../page/check_page.py" "$LAB_DIR/page.html" "$LAB_DIR/page.json" "${files[@]}"
+done
+
 echo "$failed failed"
 [ $failed = 0 ]

@@ -24,6 +24,22 @@ static void check_side(const struct dp_segment_side *side)
     }
 }
 
+/* The course of time adds up to the totals. */
+static void check_series(const struct dp_report *r, const struct dp_segment_side *side)
+{
+    uint64_t entered = 0, lost = 0;
+    CHECK(r->series_count <= DP_REPORT_MAX_SERIES);
+    CHECK((side->series != NULL) == (side->packets > 0));
+    for (size_t i = 0; side->series && i < r->series_count; i++) {
+        const struct dp_series_point *p = &side->series[i];
+        entered += p->entered;
+        lost += p->lost;
+        CHECK(!p->has_delay || (p->delay_min <= p->delay_p50 && p->delay_p50 <= p->delay_max));
+    }
+    CHECK(entered == side->packets);
+    CHECK(lost == side->lost_packets);
+}
+
 static void check_segments(const struct dp_report *r)
 {
     CHECK(r->segment_count == r->vantage_count - 1);
@@ -31,6 +47,8 @@ static void check_segments(const struct dp_report *r)
         CHECK(r->segments[i].from == i && r->segments[i].to == i + 1);
         check_side(&r->segments[i].side[0]);
         check_side(&r->segments[i].side[1]);
+        check_series(r, &r->segments[i].side[0]);
+        check_series(r, &r->segments[i].side[1]);
     }
 }
 

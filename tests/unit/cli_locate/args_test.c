@@ -34,12 +34,13 @@ static void test_options_before_and_after(void **state)
     struct dp_diag diag;
     const char *const list[] = {"locate",      "--json",      "a/e0=x=y.pcap", "--filter",
                                 "tcp port 25", "b/e0=z.pcap", "--merge=m",     "--no-clock-correction",
-                                NULL};
+                                "--html",      "h.html",      NULL};
     assert_int_equal(parse(&args, &diag, list), DP_OK);
     assert_true(args.json);
     assert_true(args.no_clock_correction);
     assert_string_equal(args.filter, "tcp port 25");
     assert_string_equal(args.merge, "m");
+    assert_string_equal(args.html, "h.html");
     assert_int_equal(args.count, 2);
     assert_string_equal(args.names[0], "a/e0");
     assert_string_equal(args.paths[0], "x=y.pcap");
@@ -72,8 +73,7 @@ static void test_wrong_usage(void **state)
     check_refused((const char *const[]){"locate", "--nonsense", "a=x", NULL}, "'--nonsense'");
     check_refused((const char *const[]){"locate", "a=x", "-z", NULL}, "'-z'");
     check_refused((const char *const[]){"locate", "a=x", "--filter", NULL}, "'--filter' needs");
-    check_refused((const char *const[]){"locate", "--html", "x.html", "a=x", NULL},
-                  "not available in this version");
+    check_refused((const char *const[]){"locate", "a=x", "--html", NULL}, "'--html' needs");
 }
 
 static void test_too_many(void **state)

@@ -60,7 +60,12 @@ expect 2 "a pipe" locate a=near.pcapng b=pipe
 expect 2 "empty.pcap: is empty" locate a=near.pcapng b=empty.pcap
 echo "Dear all" >letter
 expect 2 "looks like text" locate a=near.pcapng b=letter
-expect 2 "not available in this version" locate --html x.html a=near.pcapng b=far.pcapng
+expect 2 "would overwrite" locate --html far.pcapng a=near.pcapng b=far.pcapng
+expect 2 "its folder cannot" locate --html there/is/none.html a=near.pcapng b=far.pcapng
+expect 2 "is a directory" locate --html . a=near.pcapng b=far.pcapng
+expect 2 "both --merge and --html" locate --html out --merge ./out a=near.pcapng b=far.pcapng
+expect 2 "No such file" locate --html x.html a=near.pcapng b=gone.pcapng
+[ ! -e x.html ] || { echo "FAILED: a page without a report"; failures=$((failures + 1)); }
 expect 2 "does not compile" locate --filter "tcp prot 25" a=near.pcapng b=far.pcapng
 expect 2 "does not compile" locate --filter "tcp prot 25" a=none1.pcapng b=none2.pcapng
 expect 2 "link type 220" locate a=near.pcapng b=usb.pcapng
@@ -104,6 +109,11 @@ if timeout 20 "$droppoint" locate --json a=near.pcapng b=far.pcapng >/dev/full 2
 fi
 if ! timeout 20 "$droppoint" locate --merge merged.pcapng a=near.pcapng b=far.pcapng >out || [ ! -s merged.pcapng ]; then
     echo "FAILED: --merge"
+    failures=$((failures + 1))
+fi
+if timeout 20 "$droppoint" locate --html /dev/full a=near.pcapng b=far.pcapng >out 2>err || ! grep -q "/dev/full: cannot be written" err; then
+    echo "FAILED: a page that cannot be written"
+    cat err
     failures=$((failures + 1))
 fi
 [ $failures -eq 0 ] && echo "all as expected"

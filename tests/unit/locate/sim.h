@@ -104,6 +104,8 @@ struct sim {
     bool bridged;                /* no hop lowers the TTL */
     bool no_ip_id, no_timestamps;
     bool no_clock_correction;
+    dp_locate_tell tell; /* NULL, or who listens to the engine's transmissions */
+    void *tell_context;
     struct sim_flow *flows;
     size_t flow_count, flow_room;
     struct sim_truth lost[SIM_VANTAGES][2]; /* by segment and direction */

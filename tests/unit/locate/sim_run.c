@@ -177,6 +177,8 @@ struct dp_report *sim_run(struct sim *sim, struct sim_feed feed)
     struct dp_locate *l = NULL;
     struct dp_locate_options options = {.no_clock_correction = sim->no_clock_correction};
     assert_int_equal(dp_locate_new(sim->names, sim->vantages, &options, &l), DP_OK);
+    if (sim->tell)
+        dp_locate_trace(l, sim->tell, sim->tell_context);
     struct reader readers[SIM_VANTAGES] = {0};
     size_t most = 1;
     for (size_t v = 0; v < sim->vantages; v++) {

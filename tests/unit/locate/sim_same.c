@@ -94,7 +94,8 @@ static void same_finding(const struct dp_finding *a, const struct dp_finding *b)
     for (size_t i = 0; i < a->packet_count; i++) {
         const struct dp_lost_packet *x = &a->packets[i], *y = &b->packets[i];
         assert_true(x->vantage == y->vantage && x->ts_ns == y->ts_ns && x->flow == y->flow &&
-                    x->seq == y->seq && x->payload_len == y->payload_len && x->lost_bytes == y->lost_bytes);
+                    x->seq == y->seq && x->payload_len == y->payload_len && x->lost_bytes == y->lost_bytes &&
+                    x->only_shown == y->only_shown);
     }
 }
 
