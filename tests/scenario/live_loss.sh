@@ -71,9 +71,9 @@ begin() {
     id=$(last_id)
     sleep 0.5
 }
-# Connections that go on all along, and new ones.
+# Connections that go on all along.
 traffic() {
-    lab_start traffic mx1 python3 "$LAB_TOOLS/traffic.py" run --host $REMOTE_4 --flows 4 --bytes 9000000 --rate 100000 --mode up --time 80
+    lab_start traffic mx1 python3 "$LAB_TOOLS/traffic.py" run --host "$REMOTE_4" --flows 4 --bytes 9000000 --rate 100000 --mode up --time 80
 }
 # names_them: the live line names as many as had died when it was asked, while the capture still runs.
 names_them() {
@@ -96,11 +96,14 @@ verdict_is() {
     jq -e ".verdict.code == \"loss\" and (.findings[.verdict.finding] | .from == \"lb1/eth0\" and .to == \"lb1/eth1\" and
         .direction == \"forward\" and .lost_packets $1)" "$dir/show.json" >/dev/null || { jq -c '.verdict, .findings, .capture.problems' "$dir/show.json"; return 1; }
 }
+# finish: silences the ends first, so that nothing dies as the capture stops.
 finish() {
     local pid
-    pid=$(pgrep -P $run | head -1)
-    kill -INT ${pid:-$run} 2>/dev/null
-    wait $run
+    lab_quiet on
+    sleep 0.7
+    pid=$(pgrep -P "$run" | head -1)
+    kill -INT "${pid:-$run}" 2>/dev/null
+    wait "$run"
     code=$?
     lab_stop traffic
     lab_stop capture.truth INT
