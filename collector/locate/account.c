@@ -482,7 +482,8 @@ static int handover(struct dp_locate *l, const struct transmission *t)
 {
     const struct flow *flow = t->flow;
     enum dp_direction d = direction_of(t);
-    uint8_t came = flow->views[vantage_at(l, d, t->first)].leg, at = flow->views[vantage_at(l, d, t->last)].leg;
+    uint8_t came = flow->views[vantage_at(l, d, t->first)].leg,
+            at = flow->views[vantage_at(l, d, t->last)].leg;
     uint8_t last = d == DP_FORWARD ? (uint8_t)(flow->legs - 1) : 0;
     if (came != flow->legs - 1 - last)
         handover_give(l, t);

@@ -167,9 +167,9 @@ struct half {
     struct held_chunk *held; /* taken over by a host that ends the connection, not yet seen to be sent on */
     size_t held_count, held_room;
     bool syn, rst;
-    bool spoke;      /* sent anything but RSTs */
-    bool ts_ignored; /* something on the path rewrites its TCP time stamps, ... */
-    bool id_ignored; /* ... its IP IDs */
+    bool spoke;          /* sent anything but RSTs */
+    bool ts_ignored;     /* something on the path rewrites its TCP time stamps, ... */
+    bool id_ignored;     /* ... its IP IDs */
     bool window_ignored; /* ... its windows: their scale is another one */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
@@ -242,7 +242,6 @@ struct flow {
     struct view *views;           /* per vantage point */
     uint8_t legs;                 /* connections in a row; 1 where no host on the path ends it */
     struct handover *handovers;   /* legs - 1; NULL where there is one leg */
-    bool ends_low, ends_high;     /* nothing of it goes past the outermost vantage points that saw it */
     bool renumbered;              /* some view's sequence numbers are shifted */
     uint8_t opener;               /* a SYN proxy lies behind this vantage point; NO_VANTAGE: none */
     struct flow *joined_into;     /* this one turned out to be part of another: it is empty */

@@ -2,9 +2,6 @@
  * rewritten, or does a host end the connection and carry the same bytes on in one of its own? */
 #include <math.h>
 #include <stdlib.h>
-#ifdef PAIRING_DEBUG
-#include <stdio.h>
-#endif
 
 #include "collector/locate/grow.h"
 #include "collector/locate/pairing.h"
@@ -393,7 +390,8 @@ static struct timing judge_timing(const struct comparison *c)
     int64_t apart = -1, worst = 0, error = 0;
     bool known = related[0] || related[1];
     for (int half = 0; half < 2; half++) {
-        known = known && (!related[half] || pairing_clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
+        known =
+            known && (!related[half] || pairing_clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
         worst = error > worst ? error : worst;
     }
     for (int half = 0; half < 2 && known; half++)
@@ -462,7 +460,8 @@ static double all_bits(const struct comparison *c, double shared, const struct t
         seen += s->payload ? s->like.same + s->like.different : 0;
     }
     double bits = seen > 0 ? shared * fmin(1, same / seen) : 0;
-    bits += (carries_on(c) ? 32 : name_bits(c)) + packet_bits(&c->half[0]) + packet_bits(&c->half[1]) + timing->bits;
+    bits += (carries_on(c) ? 32 : name_bits(c)) + packet_bits(&c->half[0]) + packet_bits(&c->half[1]) +
+            timing->bits;
     return complete(c) ? bits + 8 : bits;
 }
 
@@ -569,13 +568,6 @@ static int judge_kind(const struct comparison *c, const struct timing *timing)
         votes.through += 5;
     if (controls.same == 0 && controls.asked >= 4)
         votes.ended += 10;
-#ifdef PAIRING_DEBUG
-    fprintf(stderr,
-            "KIND %u+%u: through %d ended %d; controls %zu/%zu near %d%d syn %d%d lags %zu %zu early %d %d\n",
-            c->a->id, c->b->id, votes.through, votes.ended, controls.same, controls.asked, timing->near_known,
-            timing->a_first, c->half[0].syn, c->half[1].syn, c->half[0].like.lag_count,
-            c->half[1].like.lag_count, (int)who_answered(c, 1), (int)who_answered(c, -1));
-#endif
     return votes.through - votes.ended;
 }
 

@@ -151,11 +151,10 @@ static int mark_name(const struct pairing *p, struct marks *marks, uint32_t stra
 {
     const struct flow *flow = p->strangers[stranger].flow;
     uint64_t x = endpoint_key(&e->client, e->client_port), y = endpoint_key(&e->server, e->server_port);
-    return add_mark(marks,
-                    (struct mark){.key = mark_key(BY_ENDPOINTS, (x ^ y) + flow->proto, x < y ? x : y),
-                                  .t_ns = begin_of(p->l, flow),
-                                  .stranger = stranger,
-                                  .half = 2});
+    return add_mark(marks, (struct mark){.key = mark_key(BY_ENDPOINTS, (x ^ y) + flow->proto, x < y ? x : y),
+                                         .t_ns = begin_of(p->l, flow),
+                                         .stranger = stranger,
+                                         .half = 2});
 }
 
 /* Under every name that it goes by, and that of the connection that it says it carries on. */

@@ -1,6 +1,6 @@
-/* Hosts on the way that change what vantage points know a flow by: numbers, time stamps, IP IDs, addresses and
- * ports without a SYN to tell. Each flow loses one packet in segment 1 on its way from the client, so that
- * both kinds of error show: losses that are none, and a loss that is not seen. */
+/* Hosts on the way that change what vantage points know a flow by: numbers, time stamps, IP IDs, addresses
+ * and ports without a SYN to tell. Each flow loses one packet in segment 1 on its way from the client, so
+ * that both kinds of error show: losses that are none, and a loss that is not seen. */
 #include "tests/unit/locate/sim_fixture.h"
 
 static void lossy_part(struct sim *sim, uint32_t flow, int64_t t)
@@ -44,8 +44,7 @@ static void each_half(struct sim *sim, struct sim_rewrite rewrite)
                 for (int half = 0; half < 2; half++)
                     if (!(halves >> half & 1))
                         r.seq_by[half] = r.ts_by[half] = 0;
-                dp_report_free(
-                    assert_one_flow(sim, (struct sim_flow){.client_far = far != 0, .rewrite = r}));
+                dp_report_free(assert_one_flow(sim, (struct sim_flow){.client_far = far != 0, .rewrite = r}));
                 sim_end(sim);
                 sim_begin(sim, 3);
             }
@@ -63,20 +62,19 @@ static void test_time_stamps_shifted(void **state)
 
 static void test_sequence_numbers_and_time_stamps(void **state)
 {
-    each_half(*state,
-              (struct sim_rewrite){.seq_by = {0x80000000, 0x7fffffff}, .ts_by = {1, 0xffffffff}});
+    each_half(*state, (struct sim_rewrite){.seq_by = {0x80000000, 0x7fffffff}, .ts_by = {1, 0xffffffff}});
 }
 
 static void test_time_stamps_taken_out(void **state)
 {
-    dp_report_free(assert_one_flow(
-        *state, (struct sim_flow){.rewrite = {.from = SIM_AT(1), .strip_ts = true}}));
+    dp_report_free(
+        assert_one_flow(*state, (struct sim_flow){.rewrite = {.from = SIM_AT(1), .strip_ts = true}}));
 }
 
 static void test_time_stamps_made_up(void **state)
 {
-    dp_report_free(assert_one_flow(
-        *state, (struct sim_flow){.rewrite = {.from = SIM_AT(2), .mangle_ts = true}}));
+    dp_report_free(
+        assert_one_flow(*state, (struct sim_flow){.rewrite = {.from = SIM_AT(2), .mangle_ts = true}}));
 }
 
 static void test_ip_ids_rewritten(void **state)
@@ -85,8 +83,8 @@ static void test_ip_ids_rewritten(void **state)
     for (int zero = 0; zero < 2; zero++) {
         sim->no_timestamps = true; /* so that only IP IDs could tell copies apart */
         dp_report_free(assert_one_flow(
-            sim, (struct sim_flow){
-                     .rewrite = {.from = SIM_AT(1), .new_ids = zero == 0, .zero_ids = zero == 1}}));
+            sim,
+            (struct sim_flow){.rewrite = {.from = SIM_AT(1), .new_ids = zero == 0, .zero_ids = zero == 1}}));
         sim_end(sim);
         sim_begin(sim, 3);
     }
@@ -102,8 +100,8 @@ static void test_captures_of_other_snap_lengths(void **state)
 {
     /* Payload that shows at no two points alike: the SYNs tell. */
     struct sim *sim = *state;
-    uint32_t flow = sim_flow(
-        sim, (struct sim_flow){.rewrite = {.from = SIM_AT(1), .seq_by = {0x10000000, 0x20000000}}});
+    uint32_t flow =
+        sim_flow(sim, (struct sim_flow){.rewrite = {.from = SIM_AT(1), .seq_by = {0x10000000, 0x20000000}}});
     lossy_session(sim, flow, SIM_MS);
     for (size_t i = 0; i < sim->at[1].count; i++) {
         struct dp_digest *d = &sim->at[1].records[i].digest;
@@ -154,16 +152,15 @@ static void test_translation_and_random_numbers_from_the_middle(void **state)
 static void test_random_numbers_from_the_middle(void **state)
 {
     dp_report_free(assert_joined_midway(
-        *state,
-        (struct sim_flow){.rewrite = {.from = SIM_AT(2), .seq_by = {0x12345678, 0x9abcdef0}}}));
+        *state, (struct sim_flow){.rewrite = {.from = SIM_AT(2), .seq_by = {0x12345678, 0x9abcdef0}}}));
 }
 
 /* One capture begins in mid-connection, and the numbers are other ones there. */
 static void test_random_numbers_and_a_late_capture(void **state)
 {
     struct sim *sim = *state;
-    uint32_t flow = sim_flow(
-        sim, (struct sim_flow){.rewrite = {.from = SIM_AT(1), .seq_by = {0x12345678, 0x9abcdef0}}});
+    uint32_t flow =
+        sim_flow(sim, (struct sim_flow){.rewrite = {.from = SIM_AT(1), .seq_by = {0x12345678, 0x9abcdef0}}});
     sim->at[1].capture_from = 10 * SIM_MS;
     sim->at[1].capture_to = 100 * SIM_S;
     lossy_session(sim, flow, SIM_MS);
@@ -193,8 +190,7 @@ static int64_t connect_by_proxy(struct sim *sim, uint32_t flow, int64_t t)
                  .half = 1, .t = t, .flags = DP_TCP_SYN | DP_TCP_ACK, .ack = 1, .absorbed_at = SIM_AT(1)});
     t += SIM_MS;
     sim_send(sim, flow, (struct sim_packet){.t = t, .seq = 1, .ack = 1, .appears_at = SIM_AT(1)});
-    sim_send(sim, flow,
-             (struct sim_packet){.half = 1, .t = t, .seq = 1, .ack = 1, .appears_at = SIM_AT(0)});
+    sim_send(sim, flow, (struct sim_packet){.half = 1, .t = t, .seq = 1, .ack = 1, .appears_at = SIM_AT(0)});
     return t + 5 * SIM_MS;
 }
 
@@ -202,10 +198,10 @@ static void test_syn_proxy(void **state)
 {
     struct sim *sim = *state;
     for (int i = 0; i < 5; i++) {
-        uint32_t flow = sim_flow(
-            sim, (struct sim_flow){.rewrite = {.from = SIM_AT(1),
-                                               .seq_by = {0, 0x2468ace0u + (uint32_t)i * 12345},
-                                               .ts_by = {0, 0x13579bdfu * (uint32_t)(i + 1)}}});
+        uint32_t flow =
+            sim_flow(sim, (struct sim_flow){.rewrite = {.from = SIM_AT(1),
+                                                        .seq_by = {0, 0x2468ace0u + (uint32_t)i * 12345},
+                                                        .ts_by = {0, 0x13579bdfu * (uint32_t)(i + 1)}}});
         lossy_part(sim, flow, connect_by_proxy(sim, flow, SIM_MS + i * 300 * SIM_MS));
     }
     struct dp_report *r = sim_run(sim, SIM_FILES);
@@ -221,7 +217,8 @@ static void test_datagrams_through_address_translation(void **state)
 {
     struct sim *sim = *state;
     for (int i = 0; i < 4; i++) {
-        uint32_t flow = sim_flow(sim, (struct sim_flow){.proto = 17, .server_port = 53, .nat_from = SIM_AT(1)});
+        uint32_t flow =
+            sim_flow(sim, (struct sim_flow){.proto = 17, .server_port = 53, .nat_from = SIM_AT(1)});
         for (uint32_t k = 0; k < 3; k++) {
             int64_t t = (i * 5 + (int64_t)k * 50) * SIM_MS;
             sim_send(sim, flow, (struct sim_packet){.t = t, .seq = 1 + k * 40, .len = 40});

@@ -271,7 +271,7 @@ void sim_send(struct sim *sim, uint32_t flow_id, struct sim_packet packet)
     if (p->seq + span_of(p) > flow->next[p->half])
         flow->next[p->half] = p->seq + span_of(p);
     int64_t t = p->t;
-    bool gone = false; /* the part that is lost */
+    bool gone = false;   /* the part that is lost */
     uint32_t source = 0; /* the place that it sets out from */
     if (forward && flow->near_end)
         source = (uint32_t)flow->near_end - 1;

@@ -1,40 +1,10 @@
-/* Where a flow ends within the path. A host that ends connections answers for itself: what is never seen
- * behind it was not lost. A SYN proxy does so for the handshake only, and lets the rest pass. */
+/* SYN proxies: hosts that answer for the server, open to it when the client has shown that it is there, and
+ * let the rest pass. Both handshakes are their own: they take the client's and make the server's. */
 #include "collector/locate/pairing.h"
 
-/* ---- a flow that goes no farther ---- */
-
-static bool seen_at(const struct half *h, uint32_t v)
-{
-    return h->data[v].seen || h->control[v].seen;
-}
-
-/* Both ends were heard at the last point that saw it on this side: then the farther one is not beyond the
- * next, or its packets go around that. */
-static bool talks_at(const struct flow *flow, uint32_t v)
-{
-    return flow->half[0].spoke && flow->half[1].spoke && seen_at(&flow->half[0], v) &&
-           seen_at(&flow->half[1], v);
-}
-
-static void find_reach(const struct dp_locate *l, struct flow *flow)
-{
-    uint32_t low = (uint32_t)l->vantage_count, high = 0;
-    for (uint32_t v = 0; v < l->vantage_count; v++)
-        if (flow->seen_at[v]) {
-            low = v < low ? v : low;
-            high = v;
-        }
-    if (low > high || flow->proto != 6)
-        return;
-    flow->ends_low = low > 0 && talks_at(flow, low);
-    flow->ends_high = high + 1 < l->vantage_count && talks_at(flow, high);
-}
-
-/* ---- SYN proxies ---- */
-
 /* The nearest vantage point at or behind `from`, going by `step`, that saw a half's SYN in this leg. */
-static uint32_t syn_seen(const struct dp_locate *l, const struct flow *flow, int half, uint32_t from, int step)
+static uint32_t syn_seen(const struct dp_locate *l, const struct flow *flow, int half, uint32_t from,
+                         int step)
 {
     uint8_t leg = flow->views[from].leg;
     for (int64_t v = from; v >= 0 && v < (int64_t)l->vantage_count; v += step)
@@ -55,7 +25,8 @@ static bool answered_before_asked(const struct dp_locate *l, const struct flow *
     uint32_t answered = syn_seen(l, flow, 1, asking, -step), asked = syn_seen(l, flow, 0, answering, step);
     uint32_t server = syn_seen(l, flow, 1, answering, step);
     int64_t error;
-    if (answered == NO_VANTAGE || asked == NO_VANTAGE || flow->views[asking].leg != flow->views[answering].leg ||
+    if (answered == NO_VANTAGE || asked == NO_VANTAGE ||
+        flow->views[asking].leg != flow->views[answering].leg ||
         (server != NO_VANTAGE && number_of(flow, server) == number_of(flow, answered)) ||
         !pairing_clocks_agree(l, answered, asked, &error))
         return false;
@@ -128,9 +99,8 @@ static void mark_own(const struct dp_locate *l, struct flow *flow)
         }
 }
 
-void pairing_ends(struct dp_locate *l, struct flow *flow)
+void pairing_find_opener(struct dp_locate *l, struct flow *flow)
 {
-    find_reach(l, flow);
     if (flow->proto != 6)
         return;
     find_opener(l, flow);
