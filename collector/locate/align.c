@@ -2,9 +2,6 @@
  * numbers random, a SYN proxy answers for the server, time stamps or IP IDs are rewritten on the way. Their
  * difference is constant for each half; what both points saw tells it. */
 #include <stdlib.h>
-#ifdef PAIRING_DEBUG
-#include <stdio.h>
-#endif
 
 #include "collector/locate/pairing.h"
 
@@ -118,9 +115,6 @@ static void settle_numbers(struct dp_locate *l, struct flow *flow, int half, uin
                            int64_t by)
 {
     flow->views[v].aligned[half] = true;
-#ifdef PAIRING_DEBUG
-    fprintf(stderr, "ALIGNED flow %u half %d base %u v %u by %ld\n", flow->id, half, base, v, (long)by);
-#endif
     if (by) {
         flow->renumbered = true;
         view_shift(l, flow, half, v, by);
@@ -214,13 +208,6 @@ static void compare_fields(struct pairing *p, struct flow *flow, int half, uint3
     compare_syn_stamps(&h->data[base], &h->data[v], &like);
     align_fields(p->l, flow, half, base, v, &like);
     flow->views[v].compared[half] = like.same >= ENOUGH;
-#ifdef PAIRING_DEBUG
-    fprintf(stderr,
-            "FIELDS flow %u half %d base %u v %u: same %u diff %u stamps %u equal %u half %u votes %u/%u by "
-            "%u ids %u equal %u\n",
-            flow->id, half, base, v, like.same, like.different, like.stamps, like.equal_stamps,
-            like.half_stamped, like.ts_votes, like.ts_asked, like.ts_by, like.ids, like.equal_ids);
-#endif
 }
 
 /* ---- views ---- */
@@ -290,11 +277,6 @@ static int align_by_answers(struct pairing *p, struct flow *flow, int half, uint
     if (!found && x && y && x->start == y->start)
         found = pairing_answer_shift(&flow->half[half].acks[base], &flow->half[half].acks[v],
                                      &(struct lag){x->ts_ns, y->ts_ns}, 1, &by);
-#ifdef PAIRING_DEBUG
-    fprintf(stderr, "ANSWERS flow %u half %d base %u v %u found %d by %ld lags %zu syn %d%d acks %zu %zu\n",
-            flow->id, half, base, v, found, (long)by, like.lag_count, x != NULL, y != NULL,
-            flow->half[half].acks[base].count, flow->half[half].acks[v].count);
-#endif
     if (found)
         settle_numbers(p->l, flow, half, base, v, by);
     return DP_OK;

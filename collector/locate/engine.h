@@ -245,7 +245,6 @@ struct flow {
     struct view *views;           /* per vantage point */
     uint8_t legs;                 /* connections in a row; 1 where no host on the path ends it */
     struct handover *handovers;   /* legs - 1; NULL where there is one leg */
-    bool ends_low, ends_high;     /* nothing of it goes past the outermost vantage points that saw it */
     bool renumbered;              /* some view's sequence numbers are shifted */
     uint8_t opener;               /* a SYN proxy lies behind this vantage point; NO_VANTAGE: none */
     struct flow *joined_into;     /* this one turned out to be part of another: it is empty */

@@ -2,9 +2,6 @@
  * rewritten, or does a host end the connection and carry the same bytes on in one of its own? */
 #include <math.h>
 #include <stdlib.h>
-#ifdef PAIRING_DEBUG
-#include <stdio.h>
-#endif
 
 #include "collector/locate/grow.h"
 #include "collector/locate/pairing.h"
@@ -571,13 +568,6 @@ static int judge_kind(const struct comparison *c, const struct timing *timing)
         votes.through += 5;
     if (controls.same == 0 && controls.asked >= 4)
         votes.ended += 10;
-#ifdef PAIRING_DEBUG
-    fprintf(stderr,
-            "KIND %u+%u: through %d ended %d; controls %zu/%zu near %d%d syn %d%d lags %zu %zu early %d %d\n",
-            c->a->id, c->b->id, votes.through, votes.ended, controls.same, controls.asked, timing->near_known,
-            timing->a_first, c->half[0].syn, c->half[1].syn, c->half[0].like.lag_count,
-            c->half[1].like.lag_count, (int)who_answered(c, 1), (int)who_answered(c, -1));
-#endif
     return votes.through - votes.ended;
 }
 

@@ -115,25 +115,6 @@ static bool contested(const struct pairing *p, const struct offer *offers, size_
     return false;
 }
 
-#ifdef PAIRING_DEBUG
-#include <stdio.h>
-static void debug_offer(const struct pairing *p, const struct offer *o, const char *what)
-{
-    const struct stranger *a = &p->strangers[o->candidate.a], *b = &p->strangers[o->candidate.b];
-    fprintf(stderr,
-            "PAIR %s (%u:%u %u) flow %u {%lx} + flow %u {%lx} swapped %d marks %u shared %.1f -> bits %.1f "
-            "kinship %d (%d) by %ld %ld known %d%d near %d%d\n",
-            what, a->flow->endpoints.client_port, a->flow->endpoints.server_port,
-            b->flow->endpoints.client_port, a->flow->id, (unsigned long)a->seen, b->flow->id,
-            (unsigned long)b->seen, o->candidate.swapped, o->candidate.marks, o->candidate.bits,
-            o->relation.bits, (int)o->relation.kinship, o->relation.votes, (long)o->relation.by[0],
-            (long)o->relation.by[1], o->relation.known[0], o->relation.known[1], o->relation.near_known,
-            o->relation.client_near);
-}
-#else
-#define debug_offer(p, o, what) ((void)0)
-#endif
-
 static int relate_all(struct pairing *p, struct offer *offers, size_t *ret_count)
 {
     size_t count = 0;
@@ -143,7 +124,6 @@ static int relate_all(struct pairing *p, struct offer *offers, size_t *ret_count
         int code = pairing_relate(p, &offer->candidate, &offer->relation);
         if (code)
             return code;
-        debug_offer(p, offer, "offer");
         count += offer->relation.kinship != KINSHIP_NONE;
     }
     if (count)
@@ -201,8 +181,7 @@ static int join_some(struct pairing *p, const struct offer *offers, size_t count
         if (code)
             return code;
         if (joined)
-            debug_offer(p, offer, "JOINED");
-        *ret_joined += joined;
+            *ret_joined += joined;
         if (joined && seam)
             (*(relation.kinship == KINSHIP_THROUGH ? &seam->through : &seam->ended))++;
     }
@@ -251,7 +230,7 @@ int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined)
         code = join_all(&p, last);
     for (size_t i = 0; i < l->flow_count && code == DP_OK; i++)
         if (!l->flows[i]->joined_into)
-            pairing_ends(l, l->flows[i]);
+            pairing_find_opener(l, l->flows[i]);
     strand_free(&p.first);
     strand_free(&p.second);
     free(p.strangers);

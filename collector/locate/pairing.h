@@ -83,9 +83,9 @@ int pairing_relate(struct pairing *p, const struct candidate *candidate,
 /* Whether it is known how the clocks of two vantage points differ; *ret_error: to within so much. */
 bool pairing_clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int64_t *ret_error);
 
-/* ---- ends.c ---- */
-/* Finds out whether a flow ends between two vantage points, and whether a SYN proxy opened it. */
-void pairing_ends(struct dp_locate *l, struct flow *flow);
+/* ---- opener.c ---- */
+/* Finds out whether a SYN proxy opened a flow, and which packets are its own. */
+void pairing_find_opener(struct dp_locate *l, struct flow *flow);
 
 /* ---- legs.c ---- */
 /* Whether two flows can be one that a host in between ends: their legs lie one behind the other. */

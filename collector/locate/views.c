@@ -247,8 +247,8 @@ void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, 
             low = v < low ? v : low;
             high = v + 1;
         }
-    *ret_low = leg == 0 && !flow->ends_low ? 0 : low;
-    *ret_high = leg + 1 == flow->legs && !flow->ends_high ? count : high;
+    *ret_low = leg == 0 ? 0 : low;
+    *ret_high = leg + 1 == flow->legs ? count : high;
 }
 
 /* ---- joining ---- */

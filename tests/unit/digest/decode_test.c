@@ -202,7 +202,7 @@ static void test_bad_values(void **state)
         const char *says;
     } cases[] = {
         {FLOW, 0, 1, "\"flow\""},    /* a flow that was not named before */
-        {BITS, 0, 0x10, "\"bits\""}, /* a bit that doesn't exist */
+        {BITS, 0, 0x20, "\"bits\""}, /* a bit that doesn't exist */
         {SACK_COUNT, 0, 5, "\"SACK count\""},
         {SACK_COUNT, 0, 2, "\"SACK\""},  /* more than there are */
         {SACK_COUNT, 0, 0, "\"SACK\""},  /* fewer */
@@ -387,7 +387,7 @@ static void test_encoder_refuses(void **state)
 {
     (void)state;
     static const struct dp_digest bad[] = {
-        {.dir = 2},           {.bits = 0x10},  {.sack_count = 5},
+        {.dir = 2},           {.bits = 0x20},  {.sack_count = 5},
         {.tcp_flags = 0x200}, {.hash_len = 1}, {.hash_len = 65, .payload_len = 99},
     };
     uint8_t *bytes = NULL;

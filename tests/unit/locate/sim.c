@@ -152,6 +152,31 @@ static struct dp_digest digest_of(const struct sending *x, uint32_t vantage, uin
     return d;
 }
 
+static void rewrite(const struct sending *x, uint32_t vantage, struct dp_digest *d)
+{
+    const struct sim_flow *flow = &x->sim->flows[x->flow_id];
+    const struct sim_rewrite *r = &flow->rewrite;
+    int half = x->p.half;
+    if (!r->from || SIM_AT((int)vantage) < r->from)
+        return;
+    d->seq += r->seq_by[half];
+    if (d->tcp_flags & DP_TCP_ACK)
+        d->ack += r->seq_by[1 - half];
+    for (uint8_t i = 0; i < d->sack_count; i++)
+        for (int edge = 0; edge < 2; edge++)
+            d->sack[i][edge] += r->seq_by[1 - half];
+    d->tsval += r->ts_by[half];
+    d->tsecr += r->ts_by[1 - half];
+    if (r->mangle_ts)
+        d->tsval = (uint32_t)mixed(d->tsval, (uint64_t)d->ip_id << 32 | d->seq);
+    if (r->strip_ts)
+        d->bits &= (uint8_t)~DP_DIGEST_HAS_TS;
+    if (r->new_ids || r->zero_ids)
+        d->ip_id = r->zero_ids ? 0 : (uint16_t)mixed(d->ip_id, 77);
+    if (half == 1 && !(d->tcp_flags & DP_TCP_SYN))
+        d->window = (uint16_t)(d->window >> r->window_shift);
+}
+
 static bool captures(const struct sim_vantage *at, const struct sim_packet *p, uint32_t vantage, int64_t t)
 {
     if (at->deaf || (at->deaf_half >> p->half & 1) || (p->missed >> vantage & 1))
@@ -172,6 +197,7 @@ static void record(struct sending *x, uint32_t vantage, uint32_t place, int64_t 
                              .flow = x->flow_id,
                              .half = (uint8_t)x->p.half,
                              .order = x->sim->order++};
+    rewrite(x, vantage, &r->digest);
     if (x->p.alter)
         x->p.alter(&r->digest, vantage);
 }
@@ -249,7 +275,12 @@ void sim_send(struct sim *sim, uint32_t flow_id, struct sim_packet packet)
     if (p->seq + span_of(p) > flow->next[p->half])
         flow->next[p->half] = p->seq + span_of(p);
     int64_t t = p->t;
-    bool gone = false; /* the part that is lost */
+    bool gone = false;   /* the part that is lost */
+    uint32_t source = 0; /* the place that it sets out from */
+    if (forward && flow->near_end)
+        source = (uint32_t)flow->near_end - 1;
+    if (!forward && flow->far_end)
+        source = count - (uint32_t)flow->far_end;
     for (uint32_t place = 0; place < count; place++) {
         uint32_t vantage = forward ? place : count - 1 - place;
         if (gone && p->lost_len >= p->len)
@@ -264,13 +295,13 @@ void sim_send(struct sim *sim, uint32_t flow_id, struct sim_packet packet)
         for (int copy = 0; begun && copy < (twice ? 2 : 1); copy++) {
             int64_t when = t + copy * 20 * SIM_US;
             if (!gone) {
-                hit = pass(&x, vantage, place, when, 0, p->len);
+                hit = pass(&x, vantage, place - source, when, 0, p->len);
                 continue;
             }
             if (p->lost_from > 0)
-                (void)pass(&x, vantage, place, when, 0, p->lost_from);
+                (void)pass(&x, vantage, place - source, when, 0, p->lost_from);
             if (p->lost_from + p->lost_len < p->len)
-                (void)pass(&x, vantage, place, when, p->lost_from + p->lost_len, p->len);
+                (void)pass(&x, vantage, place - source, when, p->lost_from + p->lost_len, p->len);
         }
         if (p->absorbed_at == SIM_AT((int)vantage))
             return;

@@ -45,6 +45,15 @@ struct sim_packet {
     void (*alter)(struct dp_digest *digest, uint32_t vantage); /* what a middlebox changed by then */
 };
 
+/* What a host on the way changes of a flow. */
+struct sim_rewrite {
+    int from;                     /* SIM_AT(v): seen so from there on */
+    uint32_t seq_by[2], ts_by[2]; /* added to each half's sequence numbers and time stamps */
+    bool strip_ts, mangle_ts;     /* time stamps are taken out; are other ones each time */
+    bool new_ids, zero_ids;       /* IP IDs */
+    uint8_t window_shift;         /* windows of the server's half are scaled otherwise */
+};
+
 struct sim_flow {
     uint8_t proto; /* 0: TCP */
     bool client_far;
@@ -54,8 +63,9 @@ struct sim_flow {
     int nat_from;                      /* SIM_AT(v): from there on the client's address is another one */
     int dnat_from;                     /* SIM_AT(v): ... the server's */
     int near_end, far_end;             /* SIM_AT(v): the connection crosses only these points; 0: all */
-    uint32_t content;                  /* flows with the same one carry the same bytes; 0: its own */
-    uint32_t content_from;             /* ... but for so many bytes in front, of the client's half */
+    struct sim_rewrite rewrite;
+    uint32_t content;      /* flows with the same one carry the same bytes; 0: its own */
+    uint32_t content_from; /* ... but for so many bytes in front, of the client's half */
     /* kept by the simulation */
     uint32_t next[2], arrived[2];
     uint32_t parts[2][SIM_PARTS][2];

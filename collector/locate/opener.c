@@ -1,37 +1,6 @@
-/* Where a flow ends within the path. A host that ends connections answers for itself: what is never seen
- * behind it was not lost. A SYN proxy does so for the handshake only, and lets the rest pass. */
+/* SYN proxies: hosts that answer for the server, open to it when the client has shown that it is there, and
+ * let the rest pass. Both handshakes are their own: they take the client's and make the server's. */
 #include "collector/locate/pairing.h"
-
-/* ---- a flow that goes no farther ---- */
-
-static bool seen_at(const struct half *h, uint32_t v)
-{
-    return h->data[v].seen || h->control[v].seen;
-}
-
-/* Both ends were heard at the last point that saw it on this side: then the farther one is not beyond the
- * next, or its packets go around that. */
-static bool talks_at(const struct flow *flow, uint32_t v)
-{
-    return flow->half[0].spoke && flow->half[1].spoke && seen_at(&flow->half[0], v) &&
-           seen_at(&flow->half[1], v);
-}
-
-static void find_reach(const struct dp_locate *l, struct flow *flow)
-{
-    uint32_t low = (uint32_t)l->vantage_count, high = 0;
-    for (uint32_t v = 0; v < l->vantage_count; v++)
-        if (flow->seen_at[v]) {
-            low = v < low ? v : low;
-            high = v;
-        }
-    if (low > high || flow->proto != 6)
-        return;
-    flow->ends_low = low > 0 && talks_at(flow, low);
-    flow->ends_high = high + 1 < l->vantage_count && talks_at(flow, high);
-}
-
-/* ---- SYN proxies ---- */
 
 /* The nearest vantage point at or behind `from`, going by `step`, that saw a half's SYN in this leg. */
 static uint32_t syn_seen(const struct dp_locate *l, const struct flow *flow, int half, uint32_t from,
@@ -130,9 +99,8 @@ static void mark_own(const struct dp_locate *l, struct flow *flow)
         }
 }
 
-void pairing_ends(struct dp_locate *l, struct flow *flow)
+void pairing_find_opener(struct dp_locate *l, struct flow *flow)
 {
-    find_reach(l, flow);
     if (flow->proto != 6)
         return;
     find_opener(l, flow);
