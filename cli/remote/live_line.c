@@ -9,7 +9,10 @@
 #include "cli/remote/text.h"
 
 #define LINE_EVERY_MS 2000
+#define LINE_RARELY_MS 30000
+#define LINES_IN_ALL 30
 #define REWRITE_EVERY_MS 100
+#define MOST_ROWS 8
 
 struct line {
     char *text;
@@ -77,8 +80,37 @@ static void cut(char *text, unsigned columns)
     }
 }
 
+/* The last separator from which on the text is too long for a line; NULL where all fits, or nothing can be
+ * broken.
+ */
+static char *break_of(char *text, unsigned columns)
+{
+    unsigned seen = 0;
+    char *last = NULL;
+    for (char *c = text; *c; c++) {
+        if (((unsigned char)*c & 0xc0) == 0x80)
+            continue;
+        if (!strncmp(c, " | ", 3) && seen <= columns)
+            last = c;
+        if (++seen > columns)
+            return last;
+    }
+    return NULL;
+}
+
+/* Breaks the line at separators, which are as long as the line feed and the indentation that come there. */
+static void wrap(char *text, unsigned columns, unsigned rows)
+{
+    unsigned row = 1;
+    for (char *at; row < rows && (at = break_of(text, columns)) != NULL; row++) {
+        memcpy(at, "\n  ", 3);
+        text = at + 1;
+    }
+    cut(text, columns);
+}
+
 char *dp_live_render(const Droppoint__CaptureProgress *progress, uint64_t duration_ms, uint64_t since_ms,
-                     unsigned columns, char *text, size_t size)
+                     unsigned columns, unsigned rows, char *text, size_t size)
 {
     struct line line = {text, size, 0};
     char packets[DP_COUNT_TEXT], bytes[DP_COUNT_TEXT];
@@ -98,7 +130,7 @@ char *dp_live_render(const Droppoint__CaptureProgress *progress, uint64_t durati
         put_vantage(&line, progress->vantages[i], preparing);
     dp_printable(text);
     if (columns >= 4)
-        cut(text, columns);
+        wrap(text, columns, rows);
     return text;
 }
 
@@ -107,37 +139,73 @@ void dp_live_init(struct dp_live *live, FILE *out, uint64_t now_ms)
     *live = (struct dp_live){.out = out, .terminal = isatty(fileno(out)) == 1, .last_ms = now_ms};
 }
 
-static unsigned columns_of(FILE *out)
+/* One column stays free: writing the last one makes some terminals wrap. */
+static void size_of(FILE *out, unsigned *ret_columns, unsigned *ret_rows)
 {
     struct winsize size = {0};
-    if (ioctl(fileno(out), TIOCGWINSZ, &size) || size.ws_col < 20)
-        return 80;
-    return size.ws_col;
+    bool known = ioctl(fileno(out), TIOCGWINSZ, &size) == 0;
+    *ret_columns = (known && size.ws_col >= 20 ? size.ws_col : 80U) - 1;
+    *ret_rows = known && size.ws_row > 1 && size.ws_row <= MOST_ROWS ? size.ws_row - 1U : MOST_ROWS;
+}
+
+/* To the beginning of what stands there. */
+static void go_back(struct dp_live *live)
+{
+    if (live->shown > 1)
+        fprintf(live->out, "\033[%uA", live->shown - 1);
+    fputc('\r', live->out);
+}
+
+static void rewrite(struct dp_live *live, const char *text)
+{
+    go_back(live);
+    live->shown = 1;
+    for (const char *c = text; *c; c++) {
+        if (*c == '\n') {
+            fputs("\033[K", live->out);
+            live->shown++;
+        }
+        fputc(*c, live->out);
+    }
+    fputs("\033[J", live->out);
+}
+
+static bool due(const struct dp_live *live, const Droppoint__CaptureProgress *progress, uint64_t duration_ms,
+                uint64_t now_ms)
+{
+    uint64_t since = now_ms - live->last_ms;
+    if (live->terminal)
+        return since >= REWRITE_EVERY_MS || !live->shown;
+    uint64_t every = duration_ms / LINES_IN_ALL;
+    every = every < LINE_EVERY_MS ? LINE_EVERY_MS : every > LINE_RARELY_MS ? LINE_RARELY_MS : every;
+    return since >= every || (progress->lost_packets && !live->loss_shown && since >= LINE_EVERY_MS);
 }
 
 void dp_live_show(struct dp_live *live, const Droppoint__CaptureProgress *progress, uint64_t duration_ms,
                   uint64_t since_ms, uint64_t now_ms)
 {
-    uint64_t every = live->terminal ? REWRITE_EVERY_MS : LINE_EVERY_MS;
-    if (now_ms - live->last_ms < every && !(live->terminal && !live->shown))
+    if (!due(live, progress, duration_ms, now_ms))
         return;
     char text[DP_LIVE_TEXT];
-    /* One column stays free: writing the last one makes some terminals wrap. */
-    unsigned columns = live->terminal ? columns_of(live->out) - 1 : 0;
-    dp_live_render(progress, duration_ms, since_ms, columns, text, sizeof text);
+    unsigned columns = 0, rows = 1;
     if (live->terminal)
-        fprintf(live->out, "\r%s\033[K", text);
+        size_of(live->out, &columns, &rows);
+    dp_live_render(progress, duration_ms, since_ms, columns, rows, text, sizeof text);
+    if (live->terminal)
+        rewrite(live, text);
     else
         fprintf(live->out, "%s\n", text);
     (void)fflush(live->out);
-    live->shown = live->terminal;
+    live->loss_shown = progress->lost_packets != 0;
     live->last_ms = now_ms;
 }
 
 void dp_live_clear(struct dp_live *live)
 {
-    if (live->shown)
-        fprintf(live->out, "\r\033[K");
+    if (live->shown) {
+        go_back(live);
+        fputs("\033[J", live->out);
+    }
     (void)fflush(live->out);
-    live->shown = false;
+    live->shown = 0;
 }

@@ -335,6 +335,10 @@ static int lost(struct dp_locate *l, const struct transmission *t, uint32_t down
     s->lost_bytes += bytes;
     c->lost_bytes += bytes;
     bool again = (o->marks & MARK_LOST) != 0;
+    if (capture_dropped_at(l, vantage_at(l, d, down), when)) { /* for the live line; the report decides */
+        s->doubted_packets += !again;
+        s->doubted_bytes += bytes;
+    }
     if (!again) {
         o->marks |= MARK_LOST;
         if (o->marks & MARK_UNKNOWN) /* another piece of it was counted so */
@@ -364,6 +368,10 @@ int account_loss(struct dp_locate *l, struct side *s, struct course *c, const st
     s->losses[s->loss_count++] = *e;
     s->lost_packets++;
     s->lost_bytes += e->lost_bytes;
+    if (capture_dropped_at(l, e->down, e->t_ns)) {
+        s->doubted_packets++;
+        s->doubted_bytes += e->lost_bytes;
+    }
     c->lost++;
     c->lost_bytes += e->lost_bytes;
     slice->lost++;
@@ -386,6 +394,8 @@ static int ended_early(struct dp_locate *l, const struct transmission *t, uint32
     case FATE_LOST:
         return lost(l, t, down, bytes, silent);
     case FATE_MISSED:
+        if (t->flow->renumbered && (o->tcp_flags & DP_TCP_SYN))
+            return DP_OK; /* a SYN proxy may have taken it */
         for (uint32_t p = down; p < t->hi; p++) {
             uint32_t v = vantage_at(l, d, p);
             if (half_seen(l, t, p) && watched_at(l, v, t->t_ns[t->last], 0, fate_transit(l, t, p)) &&
@@ -478,9 +488,24 @@ static void count_seen(struct dp_locate *l, const struct transmission *t)
 /* What came to a host that ends the connection, and what such a host sent. */
 static int handover(struct dp_locate *l, const struct transmission *t)
 {
-    if (t->lo > 0)
+    const struct flow *flow = t->flow;
+    enum dp_direction d = direction_of(t);
+    uint8_t came = flow->views[vantage_at(l, d, t->first)].leg, at = flow->views[vantage_at(l, d, t->last)].leg;
+    uint8_t last = d == DP_FORWARD ? (uint8_t)(flow->legs - 1) : 0;
+    if (came != flow->legs - 1 - last)
         handover_give(l, t);
-    return t->hi < l->vantage_count && t->last + 1 == t->hi ? handover_take(l, t) : DP_OK;
+    return at != last && t->last + 1 == t->hi ? handover_take(l, t) : DP_OK;
+}
+
+void account_unbooked(struct dp_locate *l, const struct transmission *t)
+{
+    uint32_t down;
+    bool silent;
+    if (t->last + 1 >= t->hi || fate_decide(l, t, &down, &silent) != FATE_LOST ||
+        capture_dropped_at(l, vantage_at(l, direction_of(t), down), t->t_ns[t->last]))
+        return;
+    l->unbooked_packets += opens_at(t, t->last);
+    l->unbooked_bytes += payload_bytes(t);
 }
 
 int account(struct dp_locate *l, const struct transmission *t)

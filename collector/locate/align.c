@@ -122,6 +122,7 @@ static void settle_numbers(struct dp_locate *l, struct flow *flow, int half, uin
     fprintf(stderr, "ALIGNED flow %u half %d base %u v %u by %ld\n", flow->id, half, base, v, (long)by);
 #endif
     if (by) {
+        flow->renumbered = true;
         view_shift(l, flow, half, v, by);
         shift_beyond(l, flow, half, base, v, by);
     }
@@ -182,6 +183,8 @@ static void align_fields(struct dp_locate *l, struct flow *flow, int half, uint3
     }
     if (like->ids >= 2 && like->equal_ids * 5 < like->ids)
         flow_ignore_ids(l, flow, half);
+    if (like->windows >= 2 && like->equal_windows * 5 < like->windows)
+        flow_ignore_windows(l, flow, half);
 }
 
 /* Of a connection that never came up there are only SYNs: the same number of them, and all time stamps off by
@@ -207,8 +210,7 @@ static void compare_fields(struct pairing *p, struct flow *flow, int half, uint3
     const struct half *h = &flow->half[half];
     struct likeness like;
     strands_compare(&p->first, &p->second, 0, &like);
-    if (like.stamps + like.half_stamped < 2 || like.ids < 4)
-        pairing_compare_controls(&h->control[base], &h->control[v], &like);
+    pairing_compare_controls(&h->control[base], &h->control[v], &like);
     compare_syn_stamps(&h->data[base], &h->data[v], &like);
     align_fields(p->l, flow, half, base, v, &like);
     flow->views[v].compared[half] = like.same >= ENOUGH;

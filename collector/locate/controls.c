@@ -17,14 +17,21 @@ static int by_key(const void *a, const void *b)
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
+enum without { WITHOUT_WINDOW, WITHOUT_NUMBER_AND_WINDOW };
+
 /* Those that show once, in order of their keys. */
-static size_t keys_of(const struct lane *control, int64_t acknowledged, bool bare, struct key keys[LOOK_AT])
+static size_t keys_of(const struct lane *control, int64_t acknowledged, enum without without,
+                      struct key keys[LOOK_AT])
 {
     size_t n = 0, kept = 0;
     for (size_t i = 0; i < control->count && n < LOOK_AT; i++) {
         const struct observation *o = lane_at(control, i);
-        keys[n++] =
-            (struct key){bare ? control_key_bare(o, acknowledged) : control_key_moved(o, 0, acknowledged), o};
+        uint64_t key = control_key_moved(o, 0, acknowledged);
+        if (without == WITHOUT_NUMBER_AND_WINDOW)
+            key = control_key_bare(o, acknowledged);
+        else if (o->marks & MARK_HAS_WINDOW)
+            key = control_toggle_window(key, o->mss);
+        keys[n++] = (struct key){key, o};
     }
     if (n)
         qsort(keys, n, sizeof *keys, by_key);
@@ -88,7 +95,8 @@ bool pairing_control_shift(const struct lane *first, const struct lane *second, 
 {
     struct key a[LOOK_AT], b[LOOK_AT];
     uint32_t by[LOOK_AT];
-    size_t n = keys_of(first, 0, true, a), m = keys_of(second, acknowledged, true, b), votes = 0, most = 0;
+    size_t n = keys_of(first, 0, WITHOUT_NUMBER_AND_WINDOW, a),
+           m = keys_of(second, acknowledged, WITHOUT_NUMBER_AND_WINDOW, b), votes = 0, most = 0;
     for (size_t i = 0, k = 0; next_common(a, n, &i, b, m, &k); i++, k++)
         by[votes++] = a[i].o->hash - b[k].o->hash;
     if (votes)
@@ -138,12 +146,14 @@ bool pairing_answer_shift(const struct ack_lane *first, const struct ack_lane *s
 void pairing_compare_controls(const struct lane *first, const struct lane *second, struct likeness *like)
 {
     struct key a[LOOK_AT], b[LOOK_AT];
-    size_t n = keys_of(first, 0, false, a), m = keys_of(second, 0, false, b);
+    size_t n = keys_of(first, 0, WITHOUT_WINDOW, a), m = keys_of(second, 0, WITHOUT_WINDOW, b);
     for (size_t i = 0, k = 0; next_common(a, n, &i, b, m, &k); i++, k++) {
         const struct observation *x = a[i].o, *y = b[k].o;
         bool stamps = x->marks & y->marks & MARK_HAS_TS, ids = x->marks & y->marks & MARK_HAS_IP_ID;
         uint32_t by = x->tsval - y->tsval;
         like->same++;
+        like->windows += !(x->tcp_flags & DP_TCP_RST);
+        like->equal_windows += !(x->tcp_flags & DP_TCP_RST) && x->mss == y->mss;
         like->ids += ids;
         like->equal_ids += ids && x->ip_id == y->ip_id;
         like->half_stamped += ((x->marks ^ y->marks) & MARK_HAS_TS) != 0;

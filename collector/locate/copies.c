@@ -208,7 +208,10 @@ static int match_some(struct work *w, struct reference **covers, size_t count, u
         w->l->open[i].end = end;
     }
     for (size_t i = 0; i < open_count; i++) {
-        int code = account(w->l, &w->l->open[i]);
+        const struct transmission *t = &w->l->open[i];
+        if (w->looking && t->t_ns[t->last] <= w->limit)
+            account_unbooked(w->l, t);
+        int code = w->looking ? DP_OK : account(w->l, t);
         if (code)
             return code;
     }

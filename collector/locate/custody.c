@@ -96,6 +96,53 @@ static int settle_group(struct work *w, struct reference *r, size_t count)
     return code;
 }
 
+/* Bytes that are sent again and again, as while nothing passes, make a group that is never complete. What
+ * became of the older copies is known all the same. Plain ones have no copies: they wait for a point that is
+ * late. */
+static int look_at_group(struct work *w, struct reference *r, size_t count)
+{
+    if (r[0].t_ns > w->limit || plain_group(r, count))
+        return DP_OK;
+    w->looking = true;
+    int code = w->control ? match_key(w, r, count) : match_group(w, r, count);
+    w->looking = false;
+    return code;
+}
+
+static bool any_own(const struct reference *r, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (r[i].o->marks & MARK_OWN)
+            return true;
+    return false;
+}
+
+/* What a SYN proxy takes and makes: alike on both sides of it, and no packet crosses. */
+static int settle_sides(struct work *w, struct reference *r, size_t count)
+{
+    uint32_t low = w->low, high = w->high, middle = w->flow->opener + 1u;
+    bool forward = half_forward(w->flow, w->half);
+    uint32_t edge = forward ? middle : (uint32_t)w->l->vantage_count - middle; /* place */
+    struct reference *side[2] = {malloc(count * sizeof *r), malloc(count * sizeof *r)};
+    size_t counts[2] = {0, 0};
+    int code = side[0] && side[1] ? DP_OK : DP_ERR_NOMEM;
+    for (size_t i = 0; i < count && code == DP_OK; i++) {
+        int s = r[i].place < edge ? 0 : 1;
+        side[s][counts[s]++] = r[i];
+    }
+    for (int s = 0; s < 2 && code == DP_OK; s++) {
+        bool below = (s == 0) == forward;
+        w->low = below ? low : middle;
+        w->high = below ? middle : high;
+        code = counts[s] ? settle_group(w, side[s], counts[s]) : DP_OK;
+    }
+    free(side[0]);
+    free(side[1]);
+    w->low = low;
+    w->high = high;
+    return code;
+}
+
 static void compact(struct work *w)
 {
     struct lane *lanes = lanes_of(w);
@@ -139,8 +186,13 @@ static int settle_half(struct work *w)
     for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
         struct reference *r = w->l->references;
         j = group_end(w, i);
-        if (complete(w, &r[i], j - i))
+        bool done = complete(w, &r[i], j - i);
+        if (done && w->flow->opener != NO_VANTAGE && any_own(&r[i], j - i))
+            code = settle_sides(w, &r[i], j - i);
+        else if (done)
             code = settle_group(w, &r[i], j - i);
+        else if (w->l->watched)
+            code = look_at_group(w, &r[i], j - i);
     }
     compact(w);
     return code;
@@ -239,6 +291,7 @@ static int settle_flow(struct dp_locate *l, struct flow *flow, int64_t limit, in
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all)
 {
     size_t kept = 0;
+    l->unbooked_packets = l->unbooked_bytes = 0;
     for (size_t i = 0; i < l->waiting_count; i++) {
         struct flow *flow = l->waiting[i];
         int code = settle_flow(l, flow, limit, limit_for_all);

@@ -30,6 +30,8 @@ enum observation_mark {
     MARK_HAS_TS = 0x40,
     MARK_HAS_IP_ID = 0x80,
     MARK_VISITED = 0x100,
+    MARK_HAS_WINDOW = 0x400, /* in its key */
+    MARK_OWN = 0x200,        /* made, or taken, by a host on the way that opens connections for others */
 };
 
 /* One packet as one vantage point saw it. Data (also SYN and FIN, which occupy a sequence number each) covers
@@ -168,6 +170,7 @@ struct half {
     bool spoke;      /* sent anything but RSTs */
     bool ts_ignored; /* something on the path rewrites its TCP time stamps, ... */
     bool id_ignored; /* ... its IP IDs */
+    bool window_ignored; /* ... its windows: their scale is another one */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
     uint8_t window_vantage;
@@ -239,6 +242,9 @@ struct flow {
     struct view *views;           /* per vantage point */
     uint8_t legs;                 /* connections in a row; 1 where no host on the path ends it */
     struct handover *handovers;   /* legs - 1; NULL where there is one leg */
+    bool ends_low, ends_high;     /* nothing of it goes past the outermost vantage points that saw it */
+    bool renumbered;              /* some view's sequence numbers are shifted */
+    uint8_t opener;               /* a SYN proxy lies behind this vantage point; NO_VANTAGE: none */
     struct flow *joined_into;     /* this one turned out to be part of another: it is empty */
     bool joined_swapped;          /* ... and its client is the other's server */
     struct flow *older;           /* the flow between the same endpoints before it */
@@ -317,6 +323,9 @@ struct passage {
 
 struct side {
     uint64_t packets, bytes, lost_packets, lost_bytes, unknown_packets, duplicated, reordered;
+    /* Of the lost ones: the next point's capture dropped packets just then, so that the report will call them
+     * unknown. */
+    uint64_t doubted_packets, doubted_bytes;
     struct loss_event *losses;
     size_t loss_count, loss_room;
     struct slice *slices;
@@ -353,6 +362,7 @@ struct rewrite_event {
 /* What flows that were joined showed of what lies behind a vantage point. */
 struct seam {
     uint32_t through, ended;
+    uint32_t opened; /* by a SYN proxy */
 };
 
 struct dp_locate {
@@ -383,6 +393,10 @@ struct dp_locate {
     size_t reference_room;
     struct transmission *open; /* scratch of custody.c */
     size_t open_room;
+    bool watched; /* a person watches the progress: sweeps also look at what is not booked yet */
+    /* Lost as far as can be said, but not booked yet: more copies of the same bytes still come. As of the
+     * last sweep. */
+    uint64_t unbooked_packets, unbooked_bytes;
     uint64_t table_seed;
 };
 
@@ -479,19 +493,26 @@ static inline bool half_forward(const struct flow *flow, int half)
 /* ---- views.c ---- */
 /* The stream position of a sequence number at a vantage point. Its low 32 bits are the number, shifted. */
 uint64_t view_position(const struct flow *flow, int half, uint32_t vantage, uint32_t seq);
-/* What makes a packet without stream positions itself. Sequence number and time stamp stay removable, so that
- * view_shift can renumber it: both go into the key by exclusive or. */
-uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest, bool has_ts, uint32_t tsval);
+/* What makes a packet without stream positions itself. Sequence number, time stamp and window stay removable,
+ * so that it can be renumbered: they go into the key by exclusive or. */
+uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest);
+/* Puts a packet's time stamp or window into its key, or takes it out. */
+uint64_t control_toggle_ts(uint64_t key, uint32_t tsval);
+uint64_t control_toggle_window(uint64_t key, uint16_t window);
 /* Renumbers what waits at a vantage point and all that follows: `by` is added to the positions of a half. */
 void view_shift(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage, int64_t by);
 /* A packet's key as it would be with other numbers, and without its time stamp. seq, acknowledged: added.
- * Bare: without its sequence number as well. */
+ * Bare: without its sequence number and window as well. */
 uint64_t control_key_moved(const struct observation *o, int64_t seq, int64_t acknowledged);
 uint64_t control_key_bare(const struct observation *o, int64_t acknowledged);
+/* What a packet's key says that it acknowledges, to compare with a position. */
+uint64_t control_acknowledged(const struct observation *o);
+uint64_t control_position(uint64_t position);
 /* The same for a half's TCP time stamps; and no more regard for time stamps, or IP IDs, of a half. */
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by);
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half);
 void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half);
+void flow_ignore_windows(struct dp_locate *l, struct flow *flow, int half);
 /* The vantage points [*ret_low, *ret_high) that a leg of a flow crosses: all where there is one leg. */
 void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
               uint32_t *ret_high);
@@ -541,7 +562,7 @@ void custody_inherit(struct dp_locate *l, struct flow *into, struct flow *from);
  * depend on which had nothing to settle for a while. last: all flows. */
 int custody_order(struct dp_locate *l, bool last) DP_MUST_CHECK;
 /* Settles what set out before reference time `limit` (INT64_MAX: everything), and what all vantage points saw
- * before `limit_for_all`. */
+ * before `limit_for_all`. Where the progress is watched, counts what is lost but cannot be settled yet. */
 int custody_sweep(struct dp_locate *l, int64_t limit, int64_t limit_for_all) DP_MUST_CHECK;
 
 /* ---- account.c ---- */
@@ -566,6 +587,8 @@ struct transmission {
     bool other_unseen;        /* another one set out later and was seen no farther either */
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;
+/* Books nothing; counts it among l->unbooked_packets where it is lost. */
+void account_unbooked(struct dp_locate *l, const struct transmission *transmission);
 
 /* ---- handover.c ---- */
 /* Payload of a transmission that came to the host that ends its connection; what that host then sends on;
@@ -615,6 +638,8 @@ int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 int verdict_draw(const struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
 /* ---- report.c ---- */
+/* The capture at this point is known to have dropped packets just then (reference clock). */
+bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t);
 int report_build(struct dp_locate *l, struct dp_report **ret_report) DP_MUST_CHECK;
 
 /* ---- text.c ---- */

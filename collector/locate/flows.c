@@ -232,6 +232,7 @@ static int flow_new(struct dp_locate *l, uint32_t vantage, const struct dp_endpo
     flow->named_by = (uint8_t)vantage;
     flow->client_near = true;
     flow->smtp_vantage = NO_VANTAGE;
+    flow->opener = NO_VANTAGE;
     l->flows[l->flow_count++] = flow;
     struct table_key key = flow_key(flow);
     struct flow **slot = &l->by_endpoints[table_slot(l, &key)];

@@ -21,6 +21,7 @@ struct work {
     bool control;
     uint32_t low, high;           /* the vantage points [low, high) to look at: those of one leg, or all */
     int64_t limit, limit_for_all; /* as of custody_sweep */
+    bool looking;                 /* nothing is booked: account_unbooked for what set out before the limit */
     size_t count;                 /* of l->references */
     /* Which part of each lane to look at: window number `window` of `windows`, or all where windows is 0. */
     size_t window, windows;

@@ -258,6 +258,34 @@ static struct controls compare_controls(const struct comparison *c)
     return sum;
 }
 
+/* ---- names ---- */
+
+static bool same_endpoint(const struct dp_addr *x, uint16_t x_port, const struct dp_addr *y, uint16_t y_port)
+{
+    return x_port == y_port && dp_addr_equal(x, y);
+}
+
+static double common_name(const struct dp_endpoints *x, const struct dp_endpoints *y, bool swapped)
+{
+    struct dp_endpoints turned = {y->server, y->client, y->server_port, y->client_port};
+    y = swapped ? &turned : y;
+    bool client = same_endpoint(&x->client, x->client_port, &y->client, y->client_port);
+    bool server = same_endpoint(&x->server, x->server_port, &y->server, y->server_port);
+    return client && server ? 16 : client || server ? 4 : 0;
+}
+
+/* One says in a PROXY protocol header that it carries the other on. 1: b says so, -1: a. */
+static int carries_on(const struct comparison *c)
+{
+    for (uint32_t v = 0; v < c->p->l->vantage_count; v++) {
+        if (c->b->origin && c->a->seen_at[v] && common_name(c->b->origin, &c->a->seen_as[v], false) >= 16)
+            return 1;
+        if (c->a->origin && c->b->seen_at[v] && common_name(c->a->origin, &c->b->seen_as[v], false) >= 16)
+            return -1;
+    }
+    return 0;
+}
+
 /* ---- time ---- */
 
 #define SLACK_NS 30000 /* stamps are not taken at the same moment of a packet's way everywhere */
@@ -268,8 +296,7 @@ static int64_t lag_ns(const struct lag *lag)
     return lag->second_ns - lag->first_ns;
 }
 
-/* Whether it is known how the clocks of two vantage points differ; *ret_error: to within so much. */
-static bool clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int64_t *ret_error)
+bool pairing_clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int64_t *ret_error)
 {
     const struct vantage *x = &l->vantages[a], *y = &l->vantages[b];
     bool one_host = x->host == y->host;
@@ -341,7 +368,9 @@ static int64_t drift(const struct lag *x, const struct lag *y)
  * SYN came first by more than payload does is the client's. 1: a's, -1: b's, 0: cannot be told. */
 static int opened_first(const struct comparison *c)
 {
-    int way = 0;
+    int way = carries_on(c);
+    if (way)
+        return way;
     for (int opening = 0; opening < 2; opening++)
         for (int half = 0; half < 2; half++) {
             const struct side_by_side *open = &c->half[opening], *s = &c->half[half];
@@ -364,7 +393,7 @@ static struct timing judge_timing(const struct comparison *c)
     int64_t apart = -1, worst = 0, error = 0;
     bool known = related[0] || related[1];
     for (int half = 0; half < 2; half++) {
-        known = known && (!related[half] || clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
+        known = known && (!related[half] || pairing_clocks_agree(l, c->half[half].va, c->half[half].vb, &error));
         worst = error > worst ? error : worst;
     }
     for (int half = 0; half < 2 && known; half++)
@@ -373,7 +402,7 @@ static struct timing judge_timing(const struct comparison *c)
     if (!known && related[0] && related[1])
         contradict_by_halves(c->half, &no);
     const struct side_by_side *open = &c->half[0];
-    if (!related[0] && !related[1] && open->syn && clocks_agree(l, open->va, open->vb, &worst)) {
+    if (!related[0] && !related[1] && open->syn && pairing_clocks_agree(l, open->va, open->vb, &worst)) {
         known = true;
         apart = llabs(true_lag(l, open, &open->syn_lag));
     }
@@ -387,20 +416,6 @@ static struct timing judge_timing(const struct comparison *c)
 }
 
 /* ---- are they one? ---- */
-
-static bool same_endpoint(const struct dp_addr *x, uint16_t x_port, const struct dp_addr *y, uint16_t y_port)
-{
-    return x_port == y_port && dp_addr_equal(x, y);
-}
-
-static double common_name(const struct dp_endpoints *x, const struct dp_endpoints *y, bool swapped)
-{
-    struct dp_endpoints turned = {y->server, y->client, y->server_port, y->client_port};
-    y = swapped ? &turned : y;
-    bool client = same_endpoint(&x->client, x->client_port, &y->client, y->client_port);
-    bool server = same_endpoint(&x->server, x->server_port, &y->server, y->server_port);
-    return client && server ? 16 : client || server ? 4 : 0;
-}
 
 static double name_bits(const struct comparison *c)
 {
@@ -447,7 +462,7 @@ static double all_bits(const struct comparison *c, double shared, const struct t
         seen += s->payload ? s->like.same + s->like.different : 0;
     }
     double bits = seen > 0 ? shared * fmin(1, same / seen) : 0;
-    bits += name_bits(c) + packet_bits(&c->half[0]) + packet_bits(&c->half[1]) + timing->bits;
+    bits += (carries_on(c) ? 32 : name_bits(c)) + packet_bits(&c->half[0]) + packet_bits(&c->half[1]) + timing->bits;
     return complete(c) ? bits + 8 : bits;
 }
 
@@ -517,7 +532,7 @@ static enum answered who_answered(const struct comparison *c, int order)
     int64_t error, late = order * lag_ns(answer);
     if (!back->syn)
         return NOT_SEEN;
-    bool known = clocks_agree(c->p->l, back->va, back->vb, &error);
+    bool known = pairing_clocks_agree(c->p->l, back->va, back->vb, &error);
     if (known && llabs(true_lag(c->p->l, back, answer)) > error)
         return order * true_lag(c->p->l, back, answer) > 0 ? ANSWERED_EARLY : ANSWERED_BEHIND;
     for (size_t i = 0; there->related && i < there->like.lag_count; i++)
@@ -535,6 +550,7 @@ static void vote_by_handshake(const struct comparison *c, const struct timing *t
     enum answered answered = timing->near_known ? (timing->a_first ? near : far)
                              : near == far      ? near
                                                 : NOT_SEEN;
+    votes->ended += carries_on(c) ? 100 : 0;
     votes->ended += answered == ANSWERED_EARLY ? 50 : 0;
     votes->through += answered == ANSWERED_BEHIND ? 50 : 0;
 }
@@ -596,7 +612,8 @@ static int relate_legs(struct comparison *c, double shared, struct relation *ret
         r.bits = all_bits(c, shared, &timing);
         r.votes = judge_kind(c, &timing);
         r.kinship = r.votes > 0 ? KINSHIP_THROUGH : r.votes < 0 ? KINSHIP_ENDED : KINSHIP_UNCLEAR;
-        int opened = r.kinship == KINSHIP_ENDED && !timing.near_known ? opened_first(c) : 0;
+        bool opener = r.kinship == KINSHIP_ENDED && (!timing.near_known || carries_on(c));
+        int opened = opener ? opened_first(c) : 0;
         r.near_known = timing.near_known || opened;
         r.client_near = (opened ? opened > 0 : timing.a_first) == a_is_nearer(c);
         for (int half = 0; half < 2; half++) {

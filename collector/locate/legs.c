@@ -74,6 +74,9 @@ static uint64_t same_from(const struct dp_locate *l, const struct flow *flow, ui
 {
     uint64_t begin[2][2];
     bool known[2];
+    if (half == 0 && flow->origin && flow->origin_end <= like->from &&
+        like->from - flow->origin_end <= HEADER_MOST)
+        return flow->origin_end;
     for (int h = 0; h < 2; h++)
         known[h] = begins_at(l, flow, h, leg, &begin[h][0]) &&
                    begins_at(l, flow, h, (uint8_t)(leg + 1), &begin[h][1]);
@@ -153,6 +156,33 @@ static void number_legs(const struct dp_locate *l, struct flow *flow, const stru
             if (flow->seen_at[v] && v >= legs[i].low && v <= legs[i].high)
                 flow->views[v].leg = (uint8_t)i;
     flow->legs = (uint8_t)count;
+    for (int half = 0; half < 2; half++)
+        for (size_t i = 0; i < flow->half[half].held_count; i++) {
+            struct held_chunk *chunk = &flow->half[half].held[i];
+            chunk->leg = flow->views[chunk->vantage].leg;
+        }
+}
+
+/* Which way a joined flow runs: what was settled already was so in one way. */
+struct way {
+    bool oriented, certain, near;
+};
+
+static struct way way_of(const struct flow *flow)
+{
+    return (struct way){flow->oriented, flow->certain_orientation, flow->client_near};
+}
+
+static void take_way(struct flow *flow, struct way way)
+{
+    flow->oriented = way.oriented;
+    flow->certain_orientation = way.certain;
+    flow->client_near = way.near;
+}
+
+static struct way way_told(const struct relation *r)
+{
+    return (struct way){r->near_known, r->near_known, r->near_known ? r->client_near : true};
 }
 
 static int join_ended(struct pairing *p, struct flow *into, struct flow *from, const int64_t by[2],
@@ -161,6 +191,7 @@ static int join_ended(struct pairing *p, struct flow *into, struct flow *from, c
     struct leg legs[2 * LEGS_MOST];
     size_t count = legs_of(p->l, into, from, legs);
     struct handover *handovers = calloc(count, sizeof *handovers), *old = into->handovers;
+    struct way way = flow_settled(p->l, into) ? way_of(into) : way_told(r);
     if (!handovers)
         return DP_ERR_NOMEM;
     int code = flow_join(p->l, into, from, by, swapped, 0);
@@ -172,8 +203,7 @@ static int join_ended(struct pairing *p, struct flow *into, struct flow *from, c
     into->handovers = handovers;
     code = hand_over(p, into, legs, count, old, from->handovers);
     free(old);
-    into->oriented = into->certain_orientation = r->near_known;
-    into->client_near = r->near_known ? r->client_near : true;
+    take_way(into, way);
     return code;
 }
 
@@ -181,16 +211,10 @@ static int join_ended(struct pairing *p, struct flow *into, struct flow *from, c
 static int join_through(struct pairing *p, struct flow *into, struct flow *from, const int64_t by[2],
                         bool swapped, const struct relation *r, uint8_t leg)
 {
-    bool oriented = into->oriented, near = into->client_near, certain = into->certain_orientation;
+    bool keeps = into->legs > 1 || flow_settled(p->l, into); /* known from how legs follow each other */
+    struct way way = keeps ? way_of(into) : way_told(r);
     int code = flow_join(p->l, into, from, by, swapped, leg);
-    if (into->legs > 1) { /* known from how they follow each other */
-        into->oriented = oriented;
-        into->client_near = near;
-        into->certain_orientation = certain;
-    } else if (r->near_known && !into->oriented) {
-        into->oriented = into->certain_orientation = true;
-        into->client_near = r->client_near;
-    }
+    take_way(into, way);
     return code;
 }
 

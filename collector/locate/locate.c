@@ -106,17 +106,18 @@ static uint64_t mix(uint64_t h, uint64_t value)
 }
 
 /* What makes a packet without stream positions itself, and no middlebox on a plain path touches. */
-static uint64_t key_of(const struct dp_digest *d, const struct flow *flow, int half, uint32_t vantage)
+static uint64_t key_of(const struct dp_digest *d, const struct observation *o, const struct flow *flow,
+                       int half, uint32_t vantage)
 {
     uint64_t h = mix(0x243f6a8885a308d3ULL, flow->proto);
     if (flow->proto == 6) {
-        const struct view *view = &flow->views[vantage];
-        h = mix(h, ((uint64_t)(d->tcp_flags & 0x3f) << 16) | d->window);
+        h = mix(h, d->tcp_flags & 0x3f);
         for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
             h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
-        bool has_ts = (d->bits & DP_DIGEST_HAS_TS) && !flow->half[half].ts_ignored;
-        return control_key(view_position(flow, 1 - half, vantage, d->ack), d->seq + view->shift[half],
-                           (uint32_t)(h >> 32), has_ts, d->tsval + view->ts_shift[half]);
+        uint64_t key =
+            control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
+        key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
+        return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
     }
     h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
     h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
@@ -265,8 +266,11 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
         if (flow->proto == 6) { /* no payload, so no hash: its place keeps the sequence number */
             o->hash = d->seq + flow->views[vantage].shift[half];
             o->hash_len = 0;
+            o->mss = d->window;
+            if (!h->window_ignored)
+                o->marks |= MARK_HAS_WINDOW;
         }
-        o->start = key_of(d, flow, half, vantage);
+        o->start = key_of(d, o, flow, half, vantage);
     }
     if (lane->seen++ == 0)
         lane->first_ns = d->ts_ns;
@@ -399,13 +403,23 @@ bool clock_known(const struct dp_locate *l, size_t index)
     return false;
 }
 
+/* Whether a point's progress, which is by its own clock, can be put in time. One that has shown no packet
+ * gets on by the clock that it is said to have, and needs none once it is at its end. */
+static bool progress_known(const struct dp_locate *l, size_t index)
+{
+    const struct vantage *v = &l->vantages[index];
+    if (v->packets == 0 && v->advanced_ns != INT64_MAX)
+        return index == 0 || l->no_clock_correction || v->has_hint || v->host < index;
+    return clock_known(l, index);
+}
+
 /* The reference time up to which everything has been fed at every vantage point; INT64_MIN: not known yet. */
 static int64_t fed_until(const struct dp_locate *l)
 {
     int64_t limit = INT64_MAX;
     for (size_t i = 0; i < l->vantage_count; i++) {
         int64_t upto = l->vantages[i].advanced_ns;
-        if (upto == INT64_MIN || (!clock_known(l, i) && l->pending < PENDING_MOST))
+        if (upto == INT64_MIN || (!progress_known(l, i) && l->pending < PENDING_MOST))
             return INT64_MIN;
         if (upto == INT64_MAX)
             continue;
@@ -567,19 +581,22 @@ void dp_locate_clock_hint(struct dp_locate *l, uint32_t vantage, int64_t offset_
 
 void dp_locate_progress(const struct dp_locate *l, struct dp_locate_progress *ret_progress)
 {
-    struct dp_locate_progress progress = {0};
+    struct dp_locate_progress progress = {.lost_packets = l->unbooked_packets,
+                                          .lost_bytes = l->unbooked_bytes};
     for (size_t i = 0; i < l->vantage_count; i++)
         progress.packets[i] = l->vantages[i].packets;
     for (size_t i = 0; i < l->segment_count; i++)
         for (int d = 0; d < 2; d++) {
-            progress.lost_packets += l->segments[i].side[d].lost_packets;
-            progress.lost_bytes += l->segments[i].side[d].lost_bytes;
+            const struct side *s = &l->segments[i].side[d];
+            progress.lost_packets += s->lost_packets - s->doubted_packets;
+            progress.lost_bytes += s->lost_bytes - s->doubted_bytes;
         }
     *ret_progress = progress;
 }
 
 int dp_locate_settle(struct dp_locate *l)
 {
+    l->watched = true;
     return sweep(l, false);
 }
 

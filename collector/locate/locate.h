@@ -43,7 +43,8 @@ void dp_locate_window(struct dp_locate *locate, uint32_t vantage, int64_t start_
 void dp_locate_alive(struct dp_locate *locate, uint32_t vantage, int64_t first_ns, int64_t last_ns);
 
 /* Says that everything that a vantage point saw up to `ts_ns` (its own clock) has been fed; INT64_MAX at its
- * end. Keeps memory small while one point is silent. */
+ * end. Keeps memory small while one point is silent. A point that has shown no packet yet gets on only where
+ * its clock is known: by dp_locate_clock_hint, or as that of its host. */
 void dp_locate_advance(struct dp_locate *locate, uint32_t vantage, int64_t ts_ns);
 
 /* Says how many packets the capture itself dropped in all, where known. Gaps in batches say when. */
@@ -53,7 +54,9 @@ void dp_locate_capture_dropped(struct dp_locate *locate, uint32_t vantage, uint6
  * network, with its error bound. Used where the traffic itself says less. */
 void dp_locate_clock_hint(struct dp_locate *locate, uint32_t vantage, int64_t offset_ns, int64_t error_ns);
 
-/* Losses known so far, for the live line. */
+/* Losses known so far, for the live line; without those that the next point's capture may have dropped
+ * itself.
+ */
 struct dp_locate_progress {
     uint64_t packets[DP_LOCATE_MAX_VANTAGES];
     uint64_t lost_packets, lost_bytes;

@@ -89,8 +89,9 @@ static int mark_payload(const struct pairing *p, struct marks *marks, uint32_t s
     uint32_t v = fullest(p->l, flow, half);
     const struct lane *lane = flow->proto == 6 ? &flow->half[half].data[v] : &flow->half[half].control[v];
     uint64_t below = lane->count > PER_LANE ? ((uint64_t)PER_LANE << 32) / (lane->count - PER_LANE) : 0;
-    for (size_t i = 0; i < lane->count; i++) {
-        const struct observation *o = lane_at(lane, i);
+    const struct observation *o;
+    struct lane_cursor cursor = lane_from(lane, 0);
+    for (size_t i = 0; (o = lane_next(&cursor)) != NULL; i++) {
         if (o->hash_len == 0 || o->payload == 0 || (i >= PER_LANE && o->hash >= below))
             continue;
         int code = add_mark(marks, (struct mark){.key = payload_key(flow, o),
@@ -145,25 +146,27 @@ static int64_t begin_of(const struct dp_locate *l, const struct flow *flow)
     return begin;
 }
 
-/* Under every name that it goes by. */
+static int mark_name(const struct pairing *p, struct marks *marks, uint32_t stranger,
+                     const struct dp_endpoints *e)
+{
+    const struct flow *flow = p->strangers[stranger].flow;
+    uint64_t x = endpoint_key(&e->client, e->client_port), y = endpoint_key(&e->server, e->server_port);
+    return add_mark(marks,
+                    (struct mark){.key = mark_key(BY_ENDPOINTS, (x ^ y) + flow->proto, x < y ? x : y),
+                                  .t_ns = begin_of(p->l, flow),
+                                  .stranger = stranger,
+                                  .half = 2});
+}
+
+/* Under every name that it goes by, and that of the connection that it says it carries on. */
 static int mark_endpoints(const struct pairing *p, struct marks *marks, uint32_t stranger)
 {
     const struct flow *flow = p->strangers[stranger].flow;
-    int64_t begin = begin_of(p->l, flow);
-    for (uint32_t v = 0; v < p->l->vantage_count; v++) {
-        const struct dp_endpoints *e = &flow->seen_as[v];
-        if (!flow->seen_at[v])
-            continue;
-        uint64_t x = endpoint_key(&e->client, e->client_port), y = endpoint_key(&e->server, e->server_port);
-        int code =
-            add_mark(marks, (struct mark){.key = mark_key(BY_ENDPOINTS, (x ^ y) + flow->proto, x < y ? x : y),
-                                          .t_ns = begin,
-                                          .stranger = stranger,
-                                          .half = 2});
-        if (code)
-            return code;
-    }
-    return DP_OK;
+    int code = flow->origin ? mark_name(p, marks, stranger, flow->origin) : DP_OK;
+    for (uint32_t v = 0; v < p->l->vantage_count && code == DP_OK; v++)
+        if (flow->seen_at[v])
+            code = mark_name(p, marks, stranger, &flow->seen_as[v]);
+    return code;
 }
 
 static int by_key(const void *a, const void *b)

@@ -249,6 +249,9 @@ int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined)
             code = pairing_align(&p, l->flows[i]);
     if (code == DP_OK)
         code = join_all(&p, last);
+    for (size_t i = 0; i < l->flow_count && code == DP_OK; i++)
+        if (!l->flows[i]->joined_into)
+            pairing_ends(l, l->flows[i]);
     strand_free(&p.first);
     strand_free(&p.second);
     free(p.strangers);

@@ -80,6 +80,13 @@ struct relation {
 int pairing_relate(struct pairing *p, const struct candidate *candidate,
                    struct relation *ret_relation) DP_MUST_CHECK;
 
+/* Whether it is known how the clocks of two vantage points differ; *ret_error: to within so much. */
+bool pairing_clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int64_t *ret_error);
+
+/* ---- ends.c ---- */
+/* Finds out whether a flow ends between two vantage points, and whether a SYN proxy opened it. */
+void pairing_ends(struct dp_locate *l, struct flow *flow);
+
 /* ---- legs.c ---- */
 /* Whether two flows can be one that a host in between ends: their legs lie one behind the other. */
 bool legs_fit(const struct dp_locate *l, const struct flow *a, const struct flow *b);

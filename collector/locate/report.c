@@ -138,8 +138,7 @@ static enum absence absence_at(const struct dp_locate *l, const struct loss_even
     return address_seen_at(l, e->down, to) ? ABSENT_NOT : ABSENT_UNCLEAR;
 }
 
-/* The capture at this point is known to have dropped packets just then. */
-static bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t)
+bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t)
 {
     const struct vantage *v = &l->vantages[vantage];
     for (size_t i = 0; i < v->gap_count; i++) {

@@ -153,7 +153,9 @@ static int window_groups(struct work *w, struct orientation *o)
     w->flow->client_near = near;
     for (size_t i = 0, j; code == DP_OK && i < w->count; i = j) {
         j = group_end(w, i);
-        if (j - i < 2)
+        /* Where sequence numbers change a SYN proxy may have answered by itself, and asked later. */
+        bool own = w->flow->renumbered && (w->l->references[i].o->tcp_flags & DP_TCP_SYN);
+        if (j - i < 2 || own)
             continue;
         bool plain = plain_group(&w->l->references[i], j - i);
         if (o)

@@ -45,11 +45,11 @@ int strand_take(const struct lane *lane, struct strand *s)
         return code;
     bool all = lane->count == most;
     uint64_t below = all ? 0 : ((uint64_t)CHOSEN << 32) / (lane->count - BEGINNING);
-    for (size_t i = 0; i < lane->count && s->count < most; i++) {
-        const struct observation *o = lane_at(lane, i);
+    const struct observation *o;
+    struct lane_cursor cursor = lane_from(lane, 0);
+    for (size_t i = 0; s->count < most && (o = lane_next(&cursor)) != NULL; i++)
         if (!(o->tcp_flags & DP_TCP_SYN) && (all || i < BEGINNING || o->hash < below))
             s->items[s->count++] = o;
-    }
     sort_items(s);
     return DP_OK;
 }

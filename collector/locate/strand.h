@@ -31,6 +31,7 @@ struct likeness {
     uint32_t lengths;               /* of the same ones: those of the same length */
     uint32_t stamps, equal_stamps;  /* ... with TCP time stamps */
     uint32_t half_stamped;          /* ... with one in one strand only */
+    uint32_t windows, equal_windows; /* ... without payload */
     uint32_t ids, equal_ids;        /* ... with IP IDs: a merged packet has that of the first in it */
     uint32_t ttl_lower, ttl_higher; /* ... whose TTL is a little lower, or higher, at the second */
     uint32_t ts_by, ts_votes;       /* to add to the second one's time stamps, as most have it; so many ... */

@@ -37,10 +37,19 @@ static uint64_t ts_part(uint32_t tsval)
     return low_part(tsval, 0xbe5466cf34e90c6cULL);
 }
 
-uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest, bool has_ts, uint32_t tsval)
+uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest)
 {
-    uint64_t low = (rest & ((1U << KEY_BITS) - 1)) ^ seq_part(seq) ^ (has_ts ? ts_part(tsval) : 0);
-    return acknowledged << KEY_BITS | low;
+    return acknowledged << KEY_BITS | ((rest & ((1U << KEY_BITS) - 1)) ^ seq_part(seq));
+}
+
+uint64_t control_toggle_ts(uint64_t key, uint32_t tsval)
+{
+    return key ^ ts_part(tsval);
+}
+
+uint64_t control_toggle_window(uint64_t key, uint16_t window)
+{
+    return key ^ low_part(window, 0x3f84d5b5b5470917ULL);
 }
 
 /* ---- renumbering ---- */
@@ -145,13 +154,25 @@ void view_shift(struct dp_locate *l, struct flow *flow, int half, uint32_t vanta
 
 uint64_t control_key_moved(const struct observation *o, int64_t seq, int64_t acknowledged)
 {
-    return control_key_bare(o, acknowledged) ^ seq_part(o->hash + (uint32_t)seq);
+    uint64_t key = o->start + ((uint64_t)acknowledged << KEY_BITS);
+    key ^= seq_part(o->hash) ^ seq_part(o->hash + (uint32_t)seq);
+    return (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
 }
 
 uint64_t control_key_bare(const struct observation *o, int64_t acknowledged)
 {
-    uint64_t key = (o->start + ((uint64_t)acknowledged << KEY_BITS)) ^ seq_part(o->hash);
-    return (o->marks & MARK_HAS_TS) ? key ^ ts_part(o->tsval) : key;
+    uint64_t key = control_key_moved(o, 0, acknowledged) ^ seq_part(o->hash);
+    return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
+}
+
+uint64_t control_acknowledged(const struct observation *o)
+{
+    return o->start >> KEY_BITS;
+}
+
+uint64_t control_position(uint64_t position)
+{
+    return position << KEY_BITS >> KEY_BITS;
 }
 
 void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by)
@@ -201,6 +222,20 @@ void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half)
     }
 }
 
+void flow_ignore_windows(struct dp_locate *l, struct flow *flow, int half)
+{
+    struct half *h = &flow->half[half];
+    h->window_ignored = true;
+    for (size_t v = 0; v < l->vantage_count; v++) {
+        struct observation *o;
+        for (struct lane_cursor cursor = lane_from(&h->control[v], 0); (o = lane_next(&cursor)) != NULL;) {
+            if (o->marks & MARK_HAS_WINDOW)
+                o->start = control_toggle_window(o->start, o->mss);
+            o->marks &= (uint16_t)~MARK_HAS_WINDOW;
+        }
+    }
+}
+
 /* ---- legs ---- */
 
 void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
@@ -212,8 +247,8 @@ void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, 
             low = v < low ? v : low;
             high = v + 1;
         }
-    *ret_low = leg == 0 ? 0 : low;
-    *ret_high = leg + 1 == flow->legs ? count : high;
+    *ret_low = leg == 0 && !flow->ends_low ? 0 : low;
+    *ret_high = leg + 1 == flow->legs && !flow->ends_high ? count : high;
 }
 
 /* ---- joining ---- */
@@ -369,6 +404,8 @@ static void ignore_alike(struct dp_locate *l, struct flow *a, struct flow *b, in
         flow_ignore_ts(l, a->half[half].ts_ignored ? b : a, half);
     if (a->half[half].id_ignored != b->half[half].id_ignored)
         flow_ignore_ids(l, a->half[half].id_ignored ? b : a, half);
+    if (a->half[half].window_ignored != b->half[half].window_ignored)
+        flow_ignore_windows(l, a->half[half].window_ignored ? b : a, half);
 }
 
 int flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const int64_t by[2], bool swapped,

@@ -241,13 +241,18 @@ void run_agent_clock(struct dp_run *run, struct dp_peer *peer)
     if (agent == NULL)
         return;
     agent->row.last_seen_ns = run_now_ns();
-    for (struct run_capture *capture = run->captures; capture != NULL; capture = capture->hh.next)
+    for (struct run_capture *capture = run->captures; capture != NULL; capture = capture->hh.next) {
+        bool news = false;
         for (size_t i = 0; i < capture->vantage_count; i++)
             if (strcmp(capture->vantages[i].row.agent_key, agent->row.key) == 0 &&
                 !capture->vantages[i].ended) {
                 capture->vantages[i].row.clock_offset_ns = peer->clock_offset_ns;
                 capture->vantages[i].row.clock_error_ns = peer->clock_error_ns;
+                news = true;
             }
+        if (news && capture->phase == PHASE_RUNNING)
+            run_capture_clocks(capture);
+    }
     if (uv_now(run->loop) - agent->clock_stored_ms < CLOCK_EVERY_MS)
         return;
     agent->clock_stored_ms = uv_now(run->loop);

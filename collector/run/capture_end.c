@@ -53,6 +53,8 @@ static bool worth_waiting(const struct run_capture *capture, const struct run_va
     return now - since <= LOST_MS;
 }
 
+static void tell_over(struct run_capture *capture, struct run_vantage *vantage);
+
 static bool all_in(struct run_capture *capture)
 {
     uint64_t others_ms = 0;
@@ -61,8 +63,10 @@ static bool all_in(struct run_capture *capture)
         if (capture->vantages[i].engine >= 0 && capture->vantages[i].ended_ms > others_ms)
             others_ms = capture->vantages[i].ended_ms;
     for (size_t i = 0; i < capture->vantage_count && !wait; i++) {
-        const struct run_vantage *vantage = &capture->vantages[i];
-        if (vantage->engine >= 0 && !complete(capture, vantage))
+        struct run_vantage *vantage = &capture->vantages[i];
+        if (vantage->engine >= 0 && complete(capture, vantage))
+            tell_over(capture, vantage);
+        else if (vantage->engine >= 0)
             wait = worth_waiting(capture, vantage, others_ms);
     }
     return !wait;
@@ -119,25 +123,57 @@ static void clock_end(const struct run_vantage *first, const struct run_vantage 
     }
 }
 
+static const struct run_vantage *first_of(const struct run_capture *capture)
+{
+    for (size_t i = 0; i < capture->vantage_count; i++)
+        if (capture->vantages[i].engine >= 0)
+            return &capture->vantages[i];
+    return NULL;
+}
+
+static struct dp_engine_end end_of(const struct run_capture *capture, const struct run_vantage *vantage)
+{
+    struct dp_engine_end end = {.start_ns = vantage->row.started_ns,
+                                .end_ns = vantage->row.ended_ns,
+                                .lost = vantage->lost,
+                                .has_dropped = vantage->row.started_ns != 0 && !vantage->lost,
+                                .dropped = vantage->row.kernel_dropped};
+    clock_end(first_of(capture), vantage, &end);
+    return end;
+}
+
+/* Its capture is over and all that it saw is here: the others do not wait for it. */
+static void tell_over(struct run_capture *capture, struct run_vantage *vantage)
+{
+    const struct run_stream *stream = vantage->stream;
+    if (vantage->over || (stream != NULL && stream->fed < stream->closed))
+        return;
+    vantage->lost = strcmp(vantage->reason, "crash") == 0;
+    struct dp_engine_end end = end_of(capture, vantage);
+    vantage->over = dp_engine_over(capture->engine, (uint32_t)vantage->engine, &end) == DP_OK;
+}
+
+void run_capture_clocks(struct run_capture *capture)
+{
+    for (size_t i = 0; i < capture->vantage_count && capture->engine != NULL; i++) {
+        const struct run_vantage *vantage = &capture->vantages[i];
+        struct dp_engine_end end = {.has_clock = false};
+        if (vantage->engine < 0)
+            continue;
+        clock_end(first_of(capture), vantage, &end);
+        if (end.has_clock && dp_engine_clock_hint(capture->engine, (uint32_t)vantage->engine, end.offset_ns,
+                                                  end.error_ns) != DP_OK)
+            return; /* it is told again in a second */
+    }
+}
+
 void run_capture_finish(struct run_capture *capture)
 {
     struct dp_engine_end ends[MAX_VANTAGES];
     memset(ends, 0, sizeof ends);
-    const struct run_vantage *first = NULL;
-    for (size_t i = 0; i < capture->vantage_count; i++) {
-        const struct run_vantage *vantage = &capture->vantages[i];
-        if (vantage->engine < 0)
-            continue;
-        if (first == NULL)
-            first = vantage;
-        struct dp_engine_end *end = &ends[vantage->engine];
-        end->start_ns = vantage->row.started_ns;
-        end->end_ns = vantage->row.ended_ns;
-        end->lost = vantage->lost;
-        end->has_dropped = vantage->row.started_ns != 0 && !vantage->lost;
-        end->dropped = vantage->row.kernel_dropped;
-        clock_end(first, vantage, end);
-    }
+    for (size_t i = 0; i < capture->vantage_count; i++)
+        if (capture->vantages[i].engine >= 0)
+            ends[capture->vantages[i].engine] = end_of(capture, &capture->vantages[i]);
     run_capture_set_phase(capture, PHASE_FINISHING);
     int code = dp_engine_finish(capture->engine, ends);
     if (code != DP_OK)

@@ -240,6 +240,7 @@ void run_capture_start_now(struct run_capture *capture)
         if (vantage->engine < 0)
             run_vantage_save(capture, vantage);
     }
+    run_capture_clocks(capture);
     run_capture_set_phase(capture, PHASE_RUNNING);
     capture->started_ns = run_now_ns();
     for (size_t i = 0; i < capture->vantage_count; i++) {

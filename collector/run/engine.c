@@ -9,17 +9,18 @@
 #include "collector/report/report_out.h"
 
 #define SETTLE_NS 400000000U
+#define BATCH_NS 2000000000 /* more than lies between the end of one batch and that of the next */
 
 struct task {
     struct task *next;
-    enum { TASK_FEED, TASK_HINT, TASK_WINDOW, TASK_FINISH } kind;
+    enum { TASK_FEED, TASK_HINT, TASK_WINDOW, TASK_OVER, TASK_FINISH } kind;
     uint32_t vantage;
     const uint8_t *bytes;
     size_t len;
     void *tag;
     uint8_t *copy; /* the task's own bytes, or NULL */
     int64_t offset_ns, error_ns, start_ns;
-    struct dp_engine_end ends[]; /* of a finish */
+    struct dp_engine_end ends[]; /* one of an over, all of a finish */
 };
 
 struct tasks {
@@ -33,7 +34,9 @@ struct dp_engine {
     struct dp_locate *locate;
     struct dp_batch batch;
     uint64_t settled_ns; /* when the engine last settled what was complete, uv_hrtime */
-    int64_t first_ns[DP_LOCATE_MAX_VANTAGES], last_ns[DP_LOCATE_MAX_VANTAGES]; /* first 0: no packet yet */
+    int64_t first_ns[DP_LOCATE_MAX_VANTAGES]; /* the first packet; 0: none yet */
+    int64_t last_ns[DP_LOCATE_MAX_VANTAGES];  /* its data is complete until here; 0: not told yet */
+    bool over[DP_LOCATE_MAX_VANTAGES];        /* its end was told before the finish */
 
     uv_thread_t thread;
     uv_async_t async;
@@ -91,6 +94,8 @@ static void note_times(struct dp_engine *engine, uint32_t vantage)
         if (ts > engine->last_ns[vantage])
             engine->last_ns[vantage] = ts;
     }
+    if (batch->complete_ns > engine->last_ns[vantage])
+        engine->last_ns[vantage] = batch->complete_ns;
 }
 
 /* A batch that can't be used must not look like the network's loss: a gap stands for it. */
@@ -105,6 +110,23 @@ static void feed_gap(struct dp_engine *engine, uint32_t vantage, int64_t from_ns
         note_bad(engine, vantage, dp_err_sentence(code));
 }
 
+/* Settling looks at every flow: not with each batch, but often enough for the live line. */
+static void settle_now_and_then(struct dp_engine *engine, uint32_t vantage)
+{
+    uint64_t now_ns = uv_hrtime();
+    if (now_ns - engine->settled_ns > SETTLE_NS) {
+        engine->settled_ns = now_ns;
+        int code = dp_locate_settle(engine->locate);
+        if (code != DP_OK)
+            note_bad(engine, vantage, dp_err_sentence(code));
+    }
+    struct dp_locate_progress progress = {{0}, 0, 0};
+    dp_locate_progress(engine->locate, &progress);
+    uv_mutex_lock(&engine->mutex);
+    engine->progress.locate = progress;
+    uv_mutex_unlock(&engine->mutex);
+}
+
 static void feed(struct dp_engine *engine, const struct task *task)
 {
     struct dp_diag diag = {""};
@@ -116,20 +138,11 @@ static void feed(struct dp_engine *engine, const struct task *task)
     if (code != DP_OK) {
         note_bad(engine, task->vantage, dp_reason(&diag, code));
         feed_gap(engine, task->vantage, engine->last_ns[task->vantage],
-                 engine->last_ns[task->vantage] + 1000000000, 0);
+                 engine->last_ns[task->vantage] + BATCH_NS, 0);
+    } else if (engine->batch.complete_ns != 0) { /* after its digests and gaps, which it is about */
+        dp_locate_advance(engine->locate, task->vantage, engine->batch.complete_ns);
     }
-    uint64_t now_ns = uv_hrtime();
-    if (code == DP_OK && now_ns - engine->settled_ns > SETTLE_NS) { /* for the live line */
-        engine->settled_ns = now_ns;
-        code = dp_locate_settle(engine->locate);
-        if (code != DP_OK)
-            note_bad(engine, task->vantage, dp_err_sentence(code));
-    }
-    struct dp_locate_progress progress = {{0}, 0, 0};
-    dp_locate_progress(engine->locate, &progress);
-    uv_mutex_lock(&engine->mutex);
-    engine->progress.locate = progress;
-    uv_mutex_unlock(&engine->mutex);
+    settle_now_and_then(engine, task->vantage);
 }
 
 static int64_t realtime_ns(void)
@@ -139,12 +152,19 @@ static int64_t realtime_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* The last that is known of its clock holds for all of it. */
+static void apply_clock(struct dp_engine *engine, uint32_t vantage, const struct dp_engine_end *end)
+{
+    if (end->has_clock)
+        dp_locate_clock_hint(engine->locate, vantage, end->offset_ns, end->error_ns);
+}
+
 static void apply_end(struct dp_engine *engine, uint32_t vantage, const struct dp_engine_end *end)
 {
     const int64_t hour = (int64_t)3600 * 1000000000;
-    bool any = engine->first_ns[vantage] != 0;
+    bool any = engine->last_ns[vantage] != 0;
     int64_t start = end->start_ns != 0 ? end->start_ns : engine->first_ns[vantage];
-    if (end->lost && !any) {
+    if (end->lost && (!any || start == 0)) {
         /* Nothing is known of what it saw, at any time. */
         int64_t from = start != 0 ? start : realtime_ns() - 24 * hour;
         feed_gap(engine, vantage, from, realtime_ns() + hour, 0);
@@ -156,14 +176,27 @@ static void apply_end(struct dp_engine *engine, uint32_t vantage, const struct d
     }
     if (end->has_dropped)
         dp_locate_capture_dropped(engine->locate, vantage, end->dropped);
-    if (end->has_clock)
-        dp_locate_clock_hint(engine->locate, vantage, end->offset_ns, end->error_ns);
+}
+
+/* One point's capture is over while others go on: nobody waits for it any more. */
+static void over(struct dp_engine *engine, const struct task *task)
+{
+    if (engine->over[task->vantage])
+        return;
+    engine->over[task->vantage] = true;
+    apply_clock(engine, task->vantage, &task->ends[0]);
+    apply_end(engine, task->vantage, &task->ends[0]);
+    dp_locate_advance(engine->locate, task->vantage, INT64_MAX);
+    settle_now_and_then(engine, task->vantage);
 }
 
 static void finish(struct dp_engine *engine, const struct task *task)
 {
-    for (uint32_t v = 0; v < engine->vantage_count; v++)
-        apply_end(engine, v, &task->ends[v]);
+    for (uint32_t v = 0; v < engine->vantage_count; v++) {
+        apply_clock(engine, v, &task->ends[v]);
+        if (!engine->over[v])
+            apply_end(engine, v, &task->ends[v]);
+    }
     struct dp_report *report = NULL;
     json_t *document = NULL;
     int code = dp_locate_finish(engine->locate, &report);
@@ -185,6 +218,8 @@ static void work(struct dp_engine *engine, struct task *task)
         dp_locate_clock_hint(engine->locate, task->vantage, task->offset_ns, task->error_ns);
     else if (task->kind == TASK_WINDOW)
         dp_locate_window(engine->locate, task->vantage, task->start_ns, DP_LOCATE_STILL_RUNNING);
+    else if (task->kind == TASK_OVER)
+        over(engine, task);
     else
         finish(engine, task);
 }
@@ -290,6 +325,17 @@ int dp_engine_started(struct dp_engine *engine, uint32_t vantage, int64_t start_
     struct task *task = calloc(1, sizeof *task);
     if (task != NULL)
         *task = (struct task){.kind = TASK_WINDOW, .vantage = vantage, .start_ns = start_ns};
+    return add(engine, task);
+}
+
+int dp_engine_over(struct dp_engine *engine, uint32_t vantage, const struct dp_engine_end *end)
+{
+    struct task *task = calloc(1, sizeof *task + sizeof *end);
+    if (task != NULL) {
+        task->kind = TASK_OVER;
+        task->vantage = vantage;
+        task->ends[0] = *end;
+    }
     return add(engine, task);
 }
 

@@ -24,7 +24,7 @@ struct dp_engine_events {
 /* What is known of a vantage point at the end. */
 struct dp_engine_end {
     int64_t start_ns, end_ns; /* by its own clock; 0: not known, its first and last packet count */
-    bool lost;                /* its data is not complete: what comes after its last packet is not known */
+    bool lost; /* its data is not complete: what comes after the time that its batches tell is not known */
     bool has_dropped;
     uint64_t dropped;
     bool has_clock;
@@ -51,6 +51,8 @@ int dp_engine_feed_copy(struct dp_engine *engine, uint32_t vantage, const uint8_
 int dp_engine_started(struct dp_engine *engine, uint32_t vantage, int64_t start_ns) DP_MUST_CHECK;
 int dp_engine_clock_hint(struct dp_engine *engine, uint32_t vantage, int64_t offset_ns,
                          int64_t error_ns) DP_MUST_CHECK;
+/* The vantage point's capture is over, and all its batches have been fed. The others may go on. */
+int dp_engine_over(struct dp_engine *engine, uint32_t vantage, const struct dp_engine_end *end) DP_MUST_CHECK;
 /* ends: one for each vantage point; copied. verdict() follows. Once. */
 int dp_engine_finish(struct dp_engine *engine, const struct dp_engine_end *ends) DP_MUST_CHECK;
 void dp_engine_progress(struct dp_engine *engine, struct dp_engine_progress *ret_progress);

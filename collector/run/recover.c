@@ -223,9 +223,12 @@ static void conclude(struct run_capture *capture)
         run_capture_fail(capture, code, "%s", dp_reason(&diag, code));
         return;
     }
+    /* Also where data is missing at the end: nothing is settled before a point's batches tell that it got so far.
+     */
+    run_capture_clocks(capture);
     for (size_t i = 0; i < capture->vantage_count && code == DP_OK; i++) {
         const struct run_vantage *vantage = &capture->vantages[i];
-        if (vantage->engine >= 0 && !vantage->lost && vantage->row.started_ns != 0)
+        if (vantage->engine >= 0 && vantage->row.started_ns != 0)
             code = dp_engine_started(capture->engine, (uint32_t)vantage->engine, vantage->row.started_ns);
     }
     if (code != DP_OK) {

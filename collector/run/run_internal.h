@@ -68,6 +68,7 @@ struct run_vantage {
     struct dp_store_vantage row;
     int engine; /* number in the engine; -1: takes no part */
     bool answered, ready, started, ended, lost;
+    bool over; /* the engine knows that it ended */
     uint64_t epoch; /* of the agent when it was prepared */
     uint64_t heard_ms, ended_ms;
     char reason[16]; /* why it ended */
@@ -211,6 +212,8 @@ void run_captures_operator_gone(struct dp_run *run, const struct dp_peer *peer);
 /* capture_end.c */
 void run_capture_check_end(struct run_capture *capture); /* finishes it when all is in */
 void run_capture_finish(struct run_capture *capture);
+/* Tells the engine the clocks as they were measured last: a point without packets has no other. */
+void run_capture_clocks(struct run_capture *capture);
 void run_capture_fail(struct run_capture *capture, int code, const char *format, ...) DP_PRINTF(3, 4);
 void run_capture_problem(struct run_capture *capture, const char *format, ...) DP_PRINTF(2, 3);
 void run_capture_verdict(void *context, int code, const char *text, json_t *document);

@@ -60,6 +60,10 @@ static void draw_clocks(struct config *c, struct rng *r)
         p->offset_ns = (int64_t)((rng_unit(r) * 2 - 1) * most);
         p->skew = skewed ? (rng_unit(r) * 2 - 1) * 100e-6 : 0;
         p->granularity_ns = rng_chance(r, 0.6) ? 1000 : 1;
+        if (i && c->stretch[i].host) { /* one host has one clock */
+            p->offset_ns = c->point[i - 1].offset_ns;
+            p->skew = c->point[i - 1].skew;
+        }
     }
 }
 

@@ -308,14 +308,14 @@ static void test_live_line_on_a_terminal(void **state)
         length += (size_t)got;
         seen[length] = '\0';
     }
-    assert_non_null(strstr(seen, "\r30 s left | no loss so far | mx1/eth0 0 | lb1/eth0 0\033[K"));
+    assert_non_null(strstr(seen, "\r30 s left | no loss so far | mx1/eth0 0 | lb1/eth0 0\033[J"));
     assert_int_equal(kill(pid, SIGINT), 0);
     for (ssize_t got = 1; got > 0 && length<sizeof seen - 1; length += got> 0 ? (size_t)got : 0)
         got = read(terminal, seen + length, sizeof seen - 1 - length);
     seen[length] = '\0';
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
-    assert_non_null(strstr(seen, "\r\033[KStopping"));
+    assert_non_null(strstr(seen, "\r\033[JStopping"));
     (void)close(terminal);
 }
 
