@@ -22,6 +22,10 @@
  * packets: their clocks disagree more than anybody's patience in starting captures. */
 #define SAME_CLOCK_NS (INT64_C(600) * 1000000000)
 
+/* A file's silence counts for so much at most in the order of reading, so that a clock that is set ahead does
+ * not leave its file behind for long. */
+#define SILENCE_NS (INT64_C(60) * 1000000000)
+
 /* Packets of several processors or interfaces may stand in a file this much out of order. */
 #define DISORDER_NS INT64_C(1000000000)
 
@@ -35,11 +39,14 @@ struct input {
     struct dp_digester *digester;
     bool done;
     bool begun;
-    int64_t first_ns, last_ns; /* least and greatest stamp, before the filter */
+    bool set_back;             /* the clock was, so that stamps from before and from behind do not compare */
+    int64_t first_ns, last_ns; /* stamps of the first and the last packet in time, before the filter */
     int64_t current_ns;        /* of the packet read last */
     uint64_t digested;         /* packets that the engine gets */
     uint64_t cut;              /* by the snap length, before the end of their innermost transport header */
     uint64_t only_outside;     /* left out by the filter for what the frame carries */
+    int64_t high_ns;           /* greatest stamp since the clock was set back */
+    int64_t progress_ns;       /* time since its first packet, by its stamps */
     char warnings[WARNINGS][512];
     size_t warning_count;
 };
@@ -131,12 +138,19 @@ static void note_time(struct input *input, int64_t ts_ns)
 {
     if (!input->begun) {
         input->begun = true;
-        input->first_ns = input->last_ns = ts_ns;
+        input->first_ns = input->last_ns = input->high_ns = ts_ns;
     }
-    if (ts_ns < input->first_ns)
+    int64_t ahead;
+    if (__builtin_sub_overflow(ts_ns, input->high_ns, &ahead))
+        ahead = ts_ns > input->high_ns ? INT64_MAX : INT64_MIN;
+    if (ahead > 0)
+        input->progress_ns += ahead < SILENCE_NS ? ahead : SILENCE_NS;
+    if (ahead < -DISORDER_NS)
+        input->set_back = true;
+    if (ahead > 0 || ahead < -DISORDER_NS)
+        input->high_ns = input->last_ns = ts_ns;
+    if (ts_ns < input->first_ns && !input->set_back)
         input->first_ns = ts_ns;
-    if (ts_ns > input->last_ns)
-        input->last_ns = ts_ns;
     input->current_ns = ts_ns;
 }
 
@@ -208,10 +222,8 @@ static size_t choose(const struct dp_inputs *inputs)
             continue;
         if (!input->begun)
             return i;
-        int64_t ns = 0;
-        if (!inputs->by_own_start)
-            ns = input->current_ns;
-        else if (__builtin_sub_overflow(input->current_ns, input->first_ns, &ns))
+        int64_t ns = input->progress_ns;
+        if (!inputs->by_own_start && __builtin_add_overflow(input->progress_ns, input->first_ns, &ns))
             ns = INT64_MAX;
         if (best == inputs->count || ns < best_ns) {
             best = i;
@@ -258,7 +270,8 @@ static void finish_input(const struct dp_inputs *inputs, struct dp_locate *locat
     if (input->known.known) {
         dp_locate_window(locate, vantage, input->known.start_ns, input->known.end_ns);
         dp_locate_capture_dropped(locate, vantage, input->known.dropped);
-    } else if (stats->has_start && stats->has_end && stats->end_ns - stats->start_ns > 2 * margin) {
+    } else if (stats->has_start && stats->has_end &&
+               (input->set_back || stats->end_ns - stats->start_ns > 2 * margin)) {
         int64_t claimed_start = stats->start_ns + margin;
         int64_t claimed_end = stats->end_ns - margin;
         if (input->begun && input->first_ns < claimed_start)

@@ -74,6 +74,8 @@ static int merge(const struct dp_locate_args *args, const struct dp_report *repo
             .offset_ns = report->vantages[i].clock_offset_ns,
             .skew_ppm = report->vantages[i].clock_skew_ppm,
             .reference_ns = reference_ns,
+            .sets = report->vantages[i].clock_sets,
+            .set_count = report->vantages[i].clock_set_count,
         };
     struct dp_merge_loss *losses = NULL;
     size_t loss_count = 0;

@@ -187,11 +187,11 @@ static void capture_times(const struct dp_merge_input *input, const struct dp_ca
     *ret_start = 1;
     *ret_end = 0;
     if (input->has_window) {
-        *ret_start = dp_merge_corrected(input, input->start_ns);
-        *ret_end = dp_merge_corrected(input, input->end_ns);
+        *ret_start = dp_merge_corrected(input, 0, input->start_ns);
+        *ret_end = dp_merge_corrected(input, input->set_count, input->end_ns);
     } else if (stats->has_start && stats->has_end && stats->exact_times) {
-        *ret_start = dp_merge_corrected(input, stats->start_ns);
-        *ret_end = dp_merge_corrected(input, stats->end_ns);
+        *ret_start = dp_merge_corrected(input, 0, stats->start_ns);
+        *ret_end = dp_merge_corrected(input, input->set_count, stats->end_ns);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/locate/report.h"
 #include "common/err/err.h"
 
 /* One capture file and what is known of its clock, as the report says it: the offset is to be subtracted,
@@ -16,6 +17,8 @@ struct dp_merge_input {
     int64_t offset_ns;
     double skew_ppm;
     int64_t reference_ns;
+    const struct dp_clock_set *sets; /* the clock was set meanwhile; in order of capture */
+    size_t set_count;
     bool has_window; /* from when to when it captured, by its own clock */
     int64_t start_ns, end_ns;
 };

@@ -11,6 +11,8 @@ struct dp_merge_queue {
     struct dp_filter *filter; /* shared */
     struct dp_capfile *file;
     bool ended;
+    size_t sets;     /* times that the clock was set by now */
+    int64_t high_ns; /* highest stamp since the last of them */
     struct dp_merge_packet slots[WINDOW];
     struct dp_merge_packet *order[WINDOW]; /* waiting ones by time, then the free ones */
     size_t waiting;
@@ -24,6 +26,7 @@ int dp_merge_queue_new(const struct dp_merge_input *input, struct dp_filter *fil
         return DP_ERR_NOMEM;
     queue->input = *input;
     queue->filter = filter;
+    queue->high_ns = INT64_MIN / 2;
     for (size_t i = 0; i < WINDOW; i++)
         queue->order[i] = &queue->slots[i];
     int code = dp_capfile_open(input->path, &queue->file, diag);
@@ -46,12 +49,28 @@ void dp_merge_queue_free(struct dp_merge_queue *queue)
 }
 
 /* The offset is small against the time, so that skew times own time and skew times true time are the same. */
-int64_t dp_merge_corrected(const struct dp_merge_input *input, int64_t ts_ns)
+int64_t dp_merge_corrected(const struct dp_merge_input *input, size_t sets, int64_t ts_ns)
 {
-    __int128 time = (__int128)ts_ns - input->offset_ns;
+    __int128 time = (__int128)ts_ns - (sets ? input->sets[sets - 1].offset_ns : input->offset_ns);
     double since = (double)(time - input->reference_ns);
     time -= (__int128)llround(since * input->skew_ppm * 1e-6);
     return time < 0 ? 0 : time > INT64_MAX ? INT64_MAX : (int64_t)time;
+}
+
+/* Follows the clock through the times that it was set: ahead, at a stamp; back, where the stamps go back. */
+static int64_t corrected(struct dp_merge_queue *queue, int64_t ts_ns)
+{
+    const struct dp_merge_input *input = &queue->input;
+    while (queue->sets < input->set_count) {
+        const struct dp_clock_set *next = &input->sets[queue->sets];
+        if (next->back_ns ? queue->high_ns - ts_ns < next->back_ns / 2 : ts_ns < next->at_ns)
+            break;
+        queue->sets++;
+        queue->high_ns = ts_ns;
+    }
+    if (ts_ns > queue->high_ns)
+        queue->high_ns = ts_ns;
+    return dp_merge_corrected(input, queue->sets, ts_ns);
 }
 
 static int keep(struct dp_merge_queue *queue, const struct dp_capfile_packet *from)
@@ -70,7 +89,7 @@ static int keep(struct dp_merge_queue *queue, const struct dp_capfile_packet *fr
     packet->wire_len = from->wire_len;
     packet->link_type = from->link_type;
     packet->ts_ns = from->ts_ns;
-    packet->corrected_ns = dp_merge_corrected(&queue->input, from->ts_ns);
+    packet->corrected_ns = corrected(queue, from->ts_ns);
     size_t at = queue->waiting++;
     while (at > 0 && queue->order[at - 1]->corrected_ns > packet->corrected_ns) {
         queue->order[at] = queue->order[at - 1];

@@ -33,7 +33,7 @@ void dp_merge_queue_drop_head(struct dp_merge_queue *queue);
 
 const struct dp_capfile_stats *dp_merge_queue_stats(const struct dp_merge_queue *queue);
 
-/* A stamp of the input's clock by the reference clock. */
-int64_t dp_merge_corrected(const struct dp_merge_input *input, int64_t ts_ns);
+/* A stamp of the input's clock by the reference clock, after the first `sets` times that it was set. */
+int64_t dp_merge_corrected(const struct dp_merge_input *input, size_t sets, int64_t ts_ns);
 
 #endif

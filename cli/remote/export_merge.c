@@ -75,6 +75,8 @@ static int write_merged(const struct dp_locate_args *args, const json_t *documen
                                             .offset_ns = vantage->clock_offset_ns,
                                             .skew_ppm = vantage->clock_skew_ppm,
                                             .reference_ns = reference_ns,
+                                            .sets = vantage->clock_sets,
+                                            .set_count = vantage->clock_set_count,
                                             .has_window = args->known[i].known,
                                             .start_ns = args->known[i].start_ns,
                                             .end_ns = args->known[i].end_ns};

@@ -149,6 +149,16 @@ static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint
     return code;
 }
 
+/* A clock was set just then: the time in between means nothing. */
+static bool at_step(const struct dp_locate *l, const struct transmission *t, uint32_t place)
+{
+    enum dp_direction d = direction_of(t);
+    const struct dp_clock_steps *a = &l->vantages[vantage_at(l, d, place)].steps,
+                                *b = &l->vantages[vantage_at(l, d, place + 1)].steps;
+    return (a->count && dp_clock_unsure(a, t->seen[place]->ts_ns)) ||
+           (b->count && dp_clock_unsure(b, t->seen[place + 1]->ts_ns));
+}
+
 static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t place, struct side *s,
                    struct course *c, struct slice *slice, bool opens)
 {
@@ -169,7 +179,7 @@ static int crossed(struct dp_locate *l, const struct transmission *t, uint32_t p
     uint32_t length = up->ip_len < down->ip_len ? up->ip_len : down->ip_len;
     if (length > slice->largest_passed)
         slice->largest_passed = length;
-    if (opens && down->start == up->start) {
+    if (opens && down->start == up->start && !at_step(l, t, place)) {
         watch_order(s, c, when, t->t_ns[place + 1]);
         if (down->span == up->span || up->start == t->start) {
             int code = take_delay(l, s, t->t_ns[place + 1] - when);

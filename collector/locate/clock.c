@@ -4,15 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/locate/envelope.h"
 #include "collector/locate/grow.h"
 
-#define FIRST_WIDTH_NS 100000000LL /* 100 ms */
+#define FIRST_WIDTH_NS 20000000LL /* 20 ms */
 #define MAX_SLICES 16384
-#define MAX_SKEW 0.0005 /* 500 ppm: as far as adjtime(3) slews a clock; oscillators stay within 100 */
-
-struct point {
-    double t, y;
-};
 
 static void slice_add(struct dp_clock_slice *slice, bool forward, int64_t t, int64_t difference)
 {
@@ -99,70 +95,6 @@ int dp_clock_sample(struct dp_clock_pair *pair, bool forward, int64_t t_a, int64
     return DP_OK;
 }
 
-/* sign +1: lower hull (bounds from above hold below these points); -1: upper hull. Points come in order of t.
- */
-static size_t hull(struct point *points, size_t count, double sign)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct point p = points[i];
-        while (n >= 2) {
-            struct point a = points[n - 2], b = points[n - 1];
-            double cross = (b.t - a.t) * (p.y - a.y) - (b.y - a.y) * (p.t - a.t);
-            if (cross * sign > 0)
-                break;
-            n--;
-        }
-        if (n == 1 && points[0].t == p.t) { /* same moment: the tighter one stays */
-            if ((p.y - points[0].y) * sign < 0)
-                points[0] = p;
-            continue;
-        }
-        points[n++] = p;
-    }
-    return n;
-}
-
-struct envelope {
-    struct point *up, *low;
-    size_t up_count, low_count;
-};
-
-static double ceiling_at(const struct envelope *e, double skew)
-{
-    double best = INFINITY;
-    for (size_t i = 0; i < e->up_count; i++)
-        best = fmin(best, e->up[i].y - skew * e->up[i].t);
-    return best;
-}
-
-static double floor_at(const struct envelope *e, double skew)
-{
-    double best = -INFINITY;
-    for (size_t i = 0; i < e->low_count; i++)
-        best = fmax(best, e->low[i].y - skew * e->low[i].t);
-    return best;
-}
-
-static double margin_at(const struct envelope *e, double skew)
-{
-    return ceiling_at(e, skew) - floor_at(e, skew);
-}
-
-/* The margin is concave in the skew: a ternary search finds its maximum. */
-static double widest(const struct envelope *e)
-{
-    double lo = -MAX_SKEW, hi = MAX_SKEW;
-    for (int i = 0; i < 100; i++) {
-        double a = lo + (hi - lo) / 3, b = hi - (hi - lo) / 3;
-        if (margin_at(e, a) < margin_at(e, b))
-            lo = a;
-        else
-            hi = b;
-    }
-    return (lo + hi) / 2;
-}
-
 /* Whether both directions were seen nearly all along: else a tilted line finds room where one of them is
  * missing. */
 static bool covered(const struct envelope *e)
@@ -178,16 +110,16 @@ static bool covered(const struct envelope *e)
  * widest margin; also where one direction was seen for a part of the time only. */
 static double modest(const struct envelope *e, double best)
 {
-    double margin = margin_at(e, best);
-    if (margin <= 0 || (margin_at(e, 0) < 0 && covered(e)))
+    double margin = envelope_margin(e, best);
+    if (margin <= 0 || (envelope_margin(e, 0) < 0 && covered(e)))
         return best;
     double enough = (covered(e) ? 0.25 : 0.02) * margin;
-    if (margin_at(e, 0) >= enough)
+    if (envelope_margin(e, 0) >= enough)
         return 0;
     double lo = 0, hi = 1; /* as a part of best */
     for (int i = 0; i < 50; i++) {
         double middle = (lo + hi) / 2;
-        if (margin_at(e, best * middle) >= enough)
+        if (envelope_margin(e, best * middle) >= enough)
             hi = middle;
         else
             lo = middle;
@@ -203,16 +135,16 @@ static double offset_error(const struct envelope *e, double skew, double offset)
         double lo = 0, hi = 2 * MAX_SKEW; /* distance from skew up to which a line fits */
         for (int i = 0; i < 60; i++) {
             double mid = (lo + hi) / 2;
-            if (margin_at(e, skew + side * mid) >= 0)
+            if (envelope_margin(e, skew + side * mid) >= 0)
                 lo = mid;
             else
                 hi = mid;
         }
         for (int i = 0; i <= 16; i++) {
             double s = skew + side * lo * i / 16;
-            if (margin_at(e, s) < 0)
+            if (envelope_margin(e, s) < 0)
                 continue;
-            error = fmax(error, fmax(ceiling_at(e, s) - offset, offset - floor_at(e, s)));
+            error = fmax(error, fmax(envelope_ceiling(e, s) - offset, offset - envelope_floor(e, s)));
         }
     }
     return error;
@@ -223,7 +155,7 @@ static double offset_error(const struct envelope *e, double skew, double offset)
 static void fit_one_side(const struct envelope *e, struct dp_clock_line *line)
 {
     bool up = e->up_count > 0;
-    double bound = up ? ceiling_at(e, 0) : floor_at(e, 0);
+    double bound = up ? envelope_ceiling(e, 0) : envelope_floor(e, 0);
     /* Offset 0 is what synchronized clocks have; keep it where the packets allow it and are near. */
     bool plausible = up ? bound >= 0 && bound < 100e6 : bound <= 0 && bound > -100e6;
     line->offset_ns = plausible ? 0 : bound;
@@ -232,35 +164,88 @@ static void fit_one_side(const struct envelope *e, struct dp_clock_line *line)
     line->two_sided = false;
 }
 
-int dp_clock_fit(const struct dp_clock_pair *pair, int64_t origin_ns, struct dp_clock_line *ret_line)
+static int by_t(const void *a, const void *b)
 {
-    struct dp_clock_line line = {.origin_ns = origin_ns, .error_ns = -1};
-    if (pair->samples == 0) {
+    const struct point *x = a, *y = b;
+    return x->t < y->t ? -1 : x->t > y->t;
+}
+
+static void put_in_order(struct point *points, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (points[i].t < points[i - 1].t) {
+            qsort(points, count, sizeof *points, by_t);
+            return;
+        }
+}
+
+/* One sample as a bound on the sought clock's lead over the reference. */
+static struct point bound(const struct dp_clock_source *s, int64_t t_a, int64_t difference)
+{
+    int64_t t_b = t_a + difference;
+    t_a -= dp_clock_stepped(s->a_steps, t_a);
+    t_b -= dp_clock_stepped(s->b_steps, t_b);
+    int64_t known = (s->known_is_b ? t_b : t_a) - (int64_t)s->offset_ns - s->origin_ns;
+    int64_t sought = (s->known_is_b ? t_a : t_b) - s->origin_ns;
+    double t = (double)known - (double)known * s->skew;
+    return (struct point){t, (double)(sought - known) + (double)known * s->skew};
+}
+
+static bool sure(const struct dp_clock_source *s, int64_t t_a, int64_t difference)
+{
+    return !dp_clock_unsure(s->a_steps, t_a) && !dp_clock_unsure(s->b_steps, t_a + difference);
+}
+
+static void gather(struct envelope *e, const struct dp_clock_source *s)
+{
+    for (size_t i = 0; i < s->pair->count; i++) {
+        const struct dp_clock_slice *slice = &s->pair->slices[i];
+        if (slice->has_up && sure(s, slice->up_t, slice->up)) {
+            struct point p = bound(s, slice->up_t, slice->up);
+            if (s->known_is_b)
+                e->low[e->low_count++] = p;
+            else
+                e->up[e->up_count++] = p;
+        }
+        if (slice->has_low && sure(s, slice->low_t, slice->low)) {
+            struct point p = bound(s, slice->low_t, slice->low);
+            if (s->known_is_b)
+                e->up[e->up_count++] = p;
+            else
+                e->low[e->low_count++] = p;
+        }
+    }
+}
+
+int dp_clock_fit(const struct dp_clock_source *sources, size_t count, struct dp_clock_line *ret_line)
+{
+    struct dp_clock_line line = {.error_ns = -1};
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        most += sources[i].pair->count;
+    if (most == 0) {
         *ret_line = line;
         return DP_OK;
     }
-    struct point *points = malloc(2 * pair->count * sizeof *points);
+    struct point *points = malloc(2 * most * sizeof *points);
     if (!points)
         return DP_ERR_NOMEM;
-    struct envelope e = {.up = points, .low = points + pair->count};
-    for (size_t i = 0; i < pair->count; i++) {
-        const struct dp_clock_slice *slice = &pair->slices[i];
-        if (slice->has_up)
-            e.up[e.up_count++] = (struct point){(double)(slice->up_t - origin_ns), (double)slice->up};
-        if (slice->has_low)
-            e.low[e.low_count++] = (struct point){(double)(slice->low_t - origin_ns), (double)slice->low};
-    }
-    e.up_count = hull(e.up, e.up_count, +1);
-    e.low_count = hull(e.low, e.low_count, -1);
+    struct envelope e = {.up = points, .low = points + most};
+    for (size_t i = 0; i < count; i++)
+        gather(&e, &sources[i]);
+    put_in_order(e.up, e.up_count);
+    put_in_order(e.low, e.low_count);
+    e.up_count = envelope_hull(e.up, e.up_count, +1);
+    e.low_count = envelope_hull(e.low, e.low_count, -1);
     line.known = true;
     if (e.up_count == 0 || e.low_count == 0) {
         fit_one_side(&e, &line);
     } else {
-        double skew = modest(&e, widest(&e));
-        double margin = margin_at(&e, skew);
+        double skew = modest(&e, envelope_widest(&e, 1));
+        double margin = envelope_margin(&e, skew);
         line.two_sided = true;
         line.skew = skew;
-        line.offset_ns = (ceiling_at(&e, skew) + floor_at(&e, skew)) / 2;
+        line.offset_ns = (envelope_ceiling(&e, skew) + envelope_floor(&e, skew)) / 2;
         line.error_ns = margin < 0 ? -margin : offset_error(&e, skew, line.offset_ns);
     }
     free(points);

@@ -50,6 +50,11 @@ bool copies_differ(const struct observation *a, const struct observation *b)
     return likeness(a, b) == DIFFERENT;
 }
 
+bool copies_same(const struct observation *a, const struct observation *b)
+{
+    return likeness(a, b) == SAME;
+}
+
 static int64_t clock_tolerance(const struct dp_locate *l)
 {
     int64_t worst = 0;
@@ -74,9 +79,21 @@ struct matching {
     int64_t tolerance;
 };
 
+/* How far a stamp may be off because the clock was set about then. */
+static int64_t step_slack(const struct matching *m, uint32_t place, const struct observation *o)
+{
+    const struct dp_locate *l = m->w->l;
+    bool forward = half_forward(m->w->flow, m->w->half);
+    const struct dp_clock_steps *steps = &l->vantages[place_to_vantage(l, forward, place)].steps;
+    return steps->count ? dp_clock_slack(steps, o->ts_ns) : 0;
+}
+
 static bool can_follow(const struct matching *m, const struct transmission *t, const struct reference *r)
 {
-    return t->last < m->place && !t->seen[m->place] && t->t_ns[t->last] <= r->t_ns + m->tolerance;
+    if (t->last >= m->place || t->seen[m->place])
+        return false;
+    int64_t early = t->t_ns[t->last] - r->t_ns - m->tolerance;
+    return early <= 0 || early <= step_slack(m, r->place, r->o) + step_slack(m, t->last, t->seen[t->last]);
 }
 
 /* The original goes before its duplicate, then the later before the earlier. */

@@ -61,9 +61,6 @@ static int match_key(struct work *w, struct reference *r, size_t count)
 static int settle_plain(struct work *w, const struct reference *r, size_t count)
 {
     size_t open_count = 0;
-    int code = w->flow->settled_before && !w->l->no_clock_correction ? sample_group(w, r, count) : DP_OK;
-    if (code)
-        return code;
     struct transmission *t = transmission_new(w, &open_count);
     if (!t)
         return DP_ERR_NOMEM;
@@ -81,9 +78,17 @@ static int settle_plain(struct work *w, const struct reference *r, size_t count)
     return account(w->l, t);
 }
 
+/* The flow's first packets served the clocks before they were settled; the later ones do so now. */
+static bool later_sample(const struct work *w)
+{
+    return w->flow->settled_before && !w->l->no_clock_correction;
+}
+
 static int settle_group(struct work *w, struct reference *r, size_t count)
 {
-    int code;
+    int code = count > 1 && later_sample(w) ? sample_any(w, r, count) : DP_OK;
+    if (code)
+        return code;
     if (plain_group(r, count)) {
         code = settle_plain(w, r, count);
     } else if (w->control) {
@@ -191,7 +196,9 @@ static int settle_half(struct work *w)
             code = settle_sides(w, &r[i], j - i);
         else if (done)
             code = settle_group(w, &r[i], j - i);
-        else if (w->l->watched)
+        else if (j - i > 1 && later_sample(w))
+            code = sample_any(w, &r[i], j - i); /* a clock that was set makes them wait: they tell of it */
+        if (code == DP_OK && !done && w->l->watched)
             code = look_at_group(w, &r[i], j - i);
     }
     compact(w);

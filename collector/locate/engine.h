@@ -17,6 +17,7 @@
 #include "collector/locate/clock.h"
 #include "collector/locate/locate.h"
 #include "collector/locate/pool.h"
+#include "collector/locate/stamps.h"
 
 #define NO_VANTAGE UINT8_MAX
 
@@ -270,7 +271,7 @@ struct vantage {
     size_t flow_room;
     uint64_t packets, matched, missed;
     bool has_window;
-    int64_t start_ns, end_ns;
+    int64_t start_ns, end_ns; /* as told, by the clock itself: see capture_start and capture_end */
     bool any;
     int64_t first_ns, last_ns;
     int64_t advanced_ns; /* everything up to here has been fed */
@@ -280,7 +281,9 @@ struct vantage {
     size_t gap_count, gap_room;
     bool has_hint;
     int64_t hint_ns, hint_error_ns;
-    /* clock against the reference */
+    struct stamps stamps; /* all stamps here are carried on: see there */
+    struct dp_clock_steps steps;
+    /* clock against the reference, what it was set by left out */
     double offset_ns, skew;
     int64_t error_ns;
     uint64_t missed_proven; /* bytes acknowledged by the receiver that never showed here: this capture misses
@@ -385,10 +388,11 @@ struct dp_locate {
     uint64_t pending;       /* observations that wait */
     uint64_t next_sweep_at; /* value of pending that starts the next sweep */
     uint64_t random;        /* state of the reservoirs' generator */
+    uint32_t sample_turn;
     bool clocks_ready;
     int64_t reference_ns;         /* the reference's first packet */
     struct seam *seams;           /* one per vantage point */
-    struct dp_clock_pair *clocks; /* [from * vantage_count + to]: neighbours among those that saw a packet */
+    struct dp_clock_pair *clocks; /* [from * vantage_count + to], from < to */
     struct reference *references; /* scratch of custody.c */
     size_t reference_room;
     struct transmission *open; /* scratch of custody.c */
@@ -524,7 +528,12 @@ bool flow_settled(const struct dp_locate *l, const struct flow *flow);
 int flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const int64_t by[2], bool swapped,
               uint8_t leg) DP_MUST_CHECK;
 
-/* ---- clocks (locate.c) ---- */
+/* ---- clocks.c, steps.c ---- */
+/* Fits every clock to the reference by the samples so far. */
+int clocks_fit(struct dp_locate *l) DP_MUST_CHECK;
+/* Finds whose clock was set while the captures ran. */
+int steps_find(struct dp_locate *l) DP_MUST_CHECK;
+int steps_report(const struct vantage *v, struct dp_vantage_report *report) DP_MUST_CHECK;
 /* The bound of a vantage point's clock error; 1 ms where none is known, nothing where stamps are to be
  * believed. */
 static inline int64_t clock_error(const struct dp_locate *l, uint32_t vantage)
@@ -535,10 +544,29 @@ static inline int64_t clock_error(const struct dp_locate *l, uint32_t vantage)
 }
 /* Whether a vantage point's packets can be put in time with the others'. */
 bool clock_known(const struct dp_locate *l, size_t vantage);
+/* From when to when a vantage point captured for sure. A clock that was set back tells the window's end as it
+ * tells the stamps. */
+static inline bool window_known(const struct vantage *v)
+{
+    return v->has_window && v->end_ns - v->start_ns >= -v->stamps.shift_ns;
+}
+static inline int64_t capture_start(const struct vantage *v)
+{
+    return window_known(v) ? v->start_ns : v->first_ns;
+}
+static inline int64_t capture_end(const struct vantage *v)
+{
+    if (!window_known(v))
+        return v->last_ns;
+    return v->end_ns < DP_LOCATE_STILL_RUNNING ? v->end_ns + v->stamps.shift_ns : v->end_ns;
+}
+
 /* A vantage point's stamp by the reference clock. */
 static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, int64_t ts_ns)
 {
     const struct vantage *v = &l->vantages[vantage];
+    if (v->steps.count)
+        ts_ns -= dp_clock_stepped(&v->steps, ts_ns);
     int64_t t = ts_ns - (int64_t)v->offset_ns;
     if (v->skew != 0)
         t -= (int64_t)((double)(t - l->reference_ns) * v->skew);

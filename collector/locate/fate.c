@@ -26,11 +26,11 @@ int64_t fate_transit(const struct dp_locate *l, const struct transmission *t, ui
 bool watched_at(const struct dp_locate *l, uint32_t vantage, int64_t t, int64_t before, int64_t after)
 {
     const struct vantage *at = &l->vantages[vantage];
-    if (!at->has_window && !at->any)
+    if (!window_known(at) && !at->any)
         return false;
     int64_t error = clock_error(l, vantage);
-    int64_t start = to_reference(l, vantage, at->has_window ? at->start_ns : at->first_ns);
-    int64_t end = to_reference(l, vantage, at->has_window ? at->end_ns : at->last_ns);
+    int64_t start = to_reference(l, vantage, capture_start(at)),
+            end = to_reference(l, vantage, capture_end(at));
     return t - before > start + error && t + after < end - error;
 }
 
@@ -50,7 +50,7 @@ static enum watch watch_of(const struct dp_locate *l, const struct transmission 
     if (place == t->last + 1 && s->passed_from_ns && sent > s->passed_from_ns &&
         watched_at(l, v, sent + 2 * clock_error(l, v) + 1, 0, fate_transit(l, t, place)))
         return WATCH_RAN;
-    if (at->has_window)
+    if (window_known(at))
         return WATCH_NOT;
     int64_t error = clock_error(l, v);
     if (at->any && sent <= to_reference(l, v, at->first_ns) + error)
@@ -80,8 +80,8 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
     uint32_t v = vantage_at(l, direction_of(t), t->last);
     int64_t flow_went_on = to_reference(l, v, h->data[v].last_ns);
     const struct vantage *at = &l->vantages[v];
-    bool over = at->has_window && at->end_ns < DP_LOCATE_STILL_RUNNING;
-    int64_t watched = to_reference(l, v, over ? at->end_ns : at->last_ns);
+    int64_t end = capture_end(at);
+    int64_t watched = to_reference(l, v, end < DP_LOCATE_STILL_RUNNING ? end : at->last_ns);
     return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
 }
 
@@ -96,6 +96,13 @@ static bool arrived(const struct dp_locate *l, const struct transmission *t, enu
         return false;
     *ret_fate = t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? FATE_UNKNOWN : FATE_MISSED;
     return true;
+}
+
+/* Seen last just when the clock there was set: nobody knows when. */
+static bool sent_unsure(const struct dp_locate *l, const struct transmission *t)
+{
+    const struct dp_clock_steps *steps = &l->vantages[vantage_at(l, direction_of(t), t->last)].steps;
+    return steps->count && dp_clock_unsure(steps, t->seen[t->last]->ts_ns);
 }
 
 /* ret_down: the next place that captured at that moment and did not see it. ret_silent: it may have been
@@ -120,7 +127,7 @@ enum fate fate_decide(const struct dp_locate *l, const struct transmission *t, u
         if (watch == WATCH_RAN) {
             *ret_down = p;
             *ret_silent = false;
-            return FATE_LOST;
+            return sent_unsure(l, t) ? FATE_UNKNOWN : FATE_LOST;
         }
         if (watch == WATCH_SILENT && !*ret_silent && not_acknowledged(l, t)) {
             *ret_down = p; /* unless a farther point surely captured */

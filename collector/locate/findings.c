@@ -48,7 +48,7 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
     else
         c = s->loss_count >= 10 ? 0.9 : s->loss_count >= 3 ? 0.8 : 0.6;
     /* A capture that holds nothing at all may just not have run. */
-    if (l->vantages[down].packets == 0 && !l->vantages[down].has_window)
+    if (l->vantages[down].packets == 0 && !window_known(&l->vantages[down]))
         c = fmin(c, 0.7);
     /* A point that misses packets by itself: so few losses before it may be such misses. */
     const struct vantage *point = &l->vantages[down];
@@ -101,7 +101,7 @@ static int attach_reply(const struct dp_locate *l, struct dp_finding *f)
     return f->smtp_reply ? DP_OK : DP_ERR_NOMEM;
 }
 
-static int list_packets(struct dp_finding *f, const struct side *s, uint32_t up)
+static int list_packets(const struct dp_locate *l, struct dp_finding *f, const struct side *s, uint32_t up)
 {
     size_t n = s->loss_count < DP_REPORT_MAX_LOST ? s->loss_count : DP_REPORT_MAX_LOST;
     f->packets = calloc(n + 1, sizeof *f->packets);
@@ -111,7 +111,7 @@ static int list_packets(struct dp_finding *f, const struct side *s, uint32_t up)
     for (size_t i = 0; i < n; i++) {
         const struct loss_event *e = &s->losses[i];
         f->packets[i] = (struct dp_lost_packet){.vantage = up,
-                                                .ts_ns = e->raw_ns,
+                                                .ts_ns = stamps_own(&l->vantages[up].stamps, e->raw_ns),
                                                 .flow = e->flow,
                                                 .seq = e->seq,
                                                 .payload_len = e->payload,
@@ -152,7 +152,7 @@ static int draw_loss(struct drawing *w, uint32_t segment, enum dp_direction d)
     if (code == DP_OK)
         code = attach_reply(l, f);
     if (code == DP_OK)
-        code = list_packets(f, s, d == DP_FORWARD ? segment : segment + 1);
+        code = list_packets(l, f, s, d == DP_FORWARD ? segment : segment + 1);
     return code ? code : text_finding(l, f, s, NULL);
 }
 

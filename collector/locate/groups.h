@@ -46,11 +46,17 @@ size_t group_end(const struct work *w, size_t i);
  * apart. */
 bool plain_group(const struct reference *r, size_t count);
 
-/* Adds a plain group's stamps to the clocks' samples. (sampling.c) */
-int sample_group(struct work *w, const struct reference *r, size_t count) DP_MUST_CHECK;
+/* Adds to the clocks' samples what a group tells without any clock. (sampling.c) */
+int sample_any(struct work *w, const struct reference *r, size_t count) DP_MUST_CHECK;
 
-/* Whether two sightings cannot be the same packet, by TCP time stamp and IP ID. (copies.c) */
+/* Whether two sightings cannot be the same packet, or must be, by TCP time stamp and IP ID. (copies.c) */
 bool copies_differ(const struct observation *a, const struct observation *b);
+bool copies_same(const struct observation *a, const struct observation *b);
+/* ... by TCP time stamp alone: IP IDs are rewritten here and there. */
+static inline bool stamps_differ(const struct observation *a, const struct observation *b)
+{
+    return (a->marks & MARK_HAS_TS) && (b->marks & MARK_HAS_TS) && a->tsval != b->tsval;
+}
 
 /* A fresh transmission in l->open; NULL without memory. (copies.c) */
 struct transmission *transmission_new(struct work *w, size_t *count);

@@ -54,6 +54,7 @@ int dp_locate_new(const char *const *names, size_t count, const struct dp_locate
         l->vantages[i].name = strdup(names[i]);
         l->vantages[i].advanced_ns = INT64_MIN;
         l->vantages[i].error_ns = i == 0 ? 0 : -1;
+        stamps_begin(&l->vantages[i].stamps);
         if (!l->vantages[i].name) {
             dp_locate_free(l);
             return DP_ERR_NOMEM;
@@ -72,6 +73,8 @@ void dp_locate_free(struct dp_locate *l)
         free(l->vantages[i].name);
         free(l->vantages[i].flows);
         free(l->vantages[i].gaps);
+        free(l->vantages[i].steps.items);
+        stamps_free(&l->vantages[i].stamps);
     }
     for (size_t i = 0; l->segments && i < l->segment_count; i++) {
         for (int d = 0; d < 2; d++) {
@@ -339,69 +342,7 @@ static int take_note(struct dp_locate *l, uint32_t vantage, const struct dp_note
     }
 }
 
-/* ---- clocks ---- */
-
-/* One vantage point's clock by that of the nearest one before it that shares packets with it. */
-static int fit_clock(struct dp_locate *l, size_t index)
-{
-    struct vantage *v = &l->vantages[index];
-    struct dp_clock_line line = {0};
-    const struct vantage *from = NULL;
-    for (size_t i = index; i-- > 0 && !line.two_sided;) {
-        const struct dp_clock_pair *pair = &l->clocks[i * l->vantage_count + index];
-        if (pair->samples == 0)
-            continue;
-        struct dp_clock_line candidate;
-        int code = dp_clock_fit(pair, l->reference_ns + (int64_t)l->vantages[i].offset_ns, &candidate);
-        if (code)
-            return code;
-        if (!from || candidate.two_sided) {
-            from = &l->vantages[i];
-            line = candidate;
-        }
-    }
-    if (from && (line.two_sided || !v->has_hint)) {
-        v->offset_ns = from->offset_ns + line.offset_ns;
-        v->skew = from->skew + line.skew;
-        v->error_ns = line.error_ns < 0 || from->error_ns < 0 ? -1 : from->error_ns + (int64_t)line.error_ns;
-    } else if (v->has_hint) {
-        v->offset_ns = (double)v->hint_ns;
-        v->skew = 0;
-        v->error_ns = v->hint_error_ns;
-    } else if (v->host < index) { /* one host has one clock */
-        v->offset_ns = l->vantages[v->host].offset_ns;
-        v->skew = l->vantages[v->host].skew;
-        v->error_ns = l->vantages[v->host].error_ns;
-    } else {
-        v->offset_ns = l->vantages[index - 1].offset_ns;
-        v->skew = l->vantages[index - 1].skew;
-        v->error_ns = -1;
-    }
-    return DP_OK;
-}
-
-static int fit_clocks(struct dp_locate *l)
-{
-    l->reference_ns = l->vantages[0].any ? l->vantages[0].first_ns : 0;
-    for (size_t i = 1; i < l->vantage_count && !l->no_clock_correction; i++) {
-        int code = fit_clock(l, i);
-        if (code)
-            return code;
-    }
-    l->clocks_ready = true;
-    return DP_OK;
-}
-
-bool clock_known(const struct dp_locate *l, size_t index)
-{
-    if (index == 0 || l->no_clock_correction || l->vantages[index].has_hint ||
-        l->vantages[index].packets == 0 || l->vantages[index].host < index)
-        return true;
-    for (size_t i = 0; i < index; i++)
-        if (l->clocks[i * l->vantage_count + index].samples)
-            return true;
-    return false;
-}
+/* ---- when to settle ---- */
 
 /* Whether a point's progress, which is by its own clock, can be put in time. One that has shown no packet
  * gets on by the clock that it is said to have, and needs none once it is at its end. */
@@ -470,7 +411,7 @@ static int learn(struct dp_locate *l, bool final)
         if (code == DP_OK && (round == 0 || joined)) {
             code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), horizon(l)));
             if (code == DP_OK)
-                code = fit_clocks(l);
+                code = clocks_fit(l);
         }
         if (code || last || (!joined && round && !final))
             return code;
@@ -505,6 +446,46 @@ static void stretch(struct vantage *v, int64_t first_ns, int64_t last_ns)
     v->any = true;
 }
 
+/* In order of capture, its stamp carried on. */
+static int take_now(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d)
+{
+    struct vantage *v = &l->vantages[vantage];
+    struct dp_digest carried;
+    int64_t ts_ns = stamps_carry(&v->stamps, d->ts_ns);
+    if (ts_ns != d->ts_ns) {
+        carried = *d;
+        carried.ts_ns = ts_ns;
+        d = &carried;
+    }
+    int code = file_observation(l, vantage, d);
+    if (code)
+        return code;
+    stretch(v, ts_ns, ts_ns);
+    v->packets++;
+    return DP_OK;
+}
+
+static int take_held(struct dp_locate *l, uint32_t vantage)
+{
+    struct stamps *s = &l->vantages[vantage].stamps;
+    size_t count = s->held_count;
+    int code = stamps_decide(s);
+    s->held_count = 0;
+    for (size_t i = 0; i < count && code == DP_OK; i++)
+        code = take_now(l, vantage, &s->held[i]);
+    return code;
+}
+
+static int take_digest(struct dp_locate *l, uint32_t vantage, const struct dp_digest *d)
+{
+    struct stamps *s = &l->vantages[vantage].stamps;
+    if (__builtin_expect(!stamps_wait(s, d->ts_ns), 1))
+        return take_now(l, vantage, d);
+    bool full;
+    int code = stamps_hold(s, d, &full);
+    return code || !full ? code : take_held(l, vantage);
+}
+
 /* ---- what the caller sees ---- */
 
 int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch *batch)
@@ -518,15 +499,19 @@ int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch 
             return code;
     }
     for (size_t i = 0; i < batch->digest_count; i++) {
-        const struct dp_digest *d = &batch->digests[i];
-        int code = file_observation(l, vantage, d);
+        int code = take_digest(l, vantage, &batch->digests[i]);
         if (code)
             return code;
-        stretch(v, d->ts_ns, d->ts_ns);
-        v->packets++;
+    }
+    if (batch->note_count) {
+        int code = take_held(l, vantage); /* notes need their flows */
+        if (code)
+            return code;
     }
     for (size_t i = 0; i < batch->note_count; i++) {
-        int code = take_note(l, vantage, &batch->notes[i]);
+        struct dp_note note = batch->notes[i];
+        note.ts_ns += v->stamps.shift_ns;
+        int code = take_note(l, vantage, &note);
         if (code)
             return code;
     }
@@ -534,7 +519,10 @@ int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch 
         int code = dp_grow(&v->gaps, &v->gap_room, v->gap_count + 1, sizeof *v->gaps);
         if (code)
             return code;
-        v->gaps[v->gap_count++] = batch->gaps[i];
+        struct dp_gap gap = batch->gaps[i];
+        gap.from_ns += v->stamps.shift_ns;
+        gap.to_ns += v->stamps.shift_ns;
+        v->gaps[v->gap_count++] = gap;
     }
     if (v->any && v->advanced_ns < v->last_ns)
         v->advanced_ns = v->last_ns;
@@ -543,23 +531,31 @@ int dp_locate_feed(struct dp_locate *l, uint32_t vantage, const struct dp_batch 
 
 void dp_locate_window(struct dp_locate *l, uint32_t vantage, int64_t start_ns, int64_t end_ns)
 {
-    if (vantage >= l->vantage_count || end_ns < start_ns)
+    if (vantage >= l->vantage_count)
         return;
-    l->vantages[vantage].has_window = true;
-    l->vantages[vantage].start_ns = start_ns;
-    l->vantages[vantage].end_ns = end_ns;
+    struct vantage *v = &l->vantages[vantage];
+    v->has_window = true;
+    v->start_ns = start_ns;
+    v->end_ns = end_ns;
 }
 
 void dp_locate_alive(struct dp_locate *l, uint32_t vantage, int64_t first_ns, int64_t last_ns)
 {
-    if (vantage < l->vantage_count)
-        stretch(&l->vantages[vantage], first_ns, last_ns);
+    if (vantage >= l->vantage_count)
+        return;
+    struct vantage *v = &l->vantages[vantage];
+    stretch(v, first_ns, last_ns + v->stamps.shift_ns);
 }
 
 void dp_locate_advance(struct dp_locate *l, uint32_t vantage, int64_t ts_ns)
 {
-    if (vantage < l->vantage_count && ts_ns > l->vantages[vantage].advanced_ns)
-        l->vantages[vantage].advanced_ns = ts_ns;
+    if (vantage >= l->vantage_count)
+        return;
+    struct vantage *v = &l->vantages[vantage];
+    if (ts_ns < INT64_MAX)
+        ts_ns += v->stamps.shift_ns;
+    if (ts_ns > v->advanced_ns)
+        v->advanced_ns = ts_ns;
 }
 
 void dp_locate_capture_dropped(struct dp_locate *l, uint32_t vantage, uint64_t dropped)
@@ -602,7 +598,11 @@ int dp_locate_settle(struct dp_locate *l)
 
 int dp_locate_finish(struct dp_locate *l, struct dp_report **ret_report)
 {
-    int code = sweep(l, true);
+    int code = DP_OK;
+    for (uint32_t i = 0; i < l->vantage_count && code == DP_OK; i++)
+        code = take_held(l, i);
+    if (code == DP_OK)
+        code = sweep(l, true);
     if (code == DP_OK)
         code = handover_finish(l);
     return code ? code : report_build(l, ret_report);

@@ -36,8 +36,10 @@ void dp_report_free(struct dp_report *r)
 {
     if (!r)
         return;
-    for (size_t i = 0; r->vantages && i < r->vantage_count; i++)
+    for (size_t i = 0; r->vantages && i < r->vantage_count; i++) {
         free(r->vantages[i].name);
+        free(r->vantages[i].clock_sets);
+    }
     for (size_t i = 0; r->flows && i < r->flow_count; i++)
         free(r->flows[i].seen_as);
     for (size_t i = 0; r->findings && i < r->finding_count; i++) {
@@ -171,7 +173,7 @@ static bool in_flight_at_end(const struct dp_locate *l, const struct side *s, co
     const struct vantage *at = &l->vantages[e->down];
     if (s->delay_count == 0 || e->silent || e->t_ns < s->passed_until_ns)
         return false;
-    int64_t end = to_reference(l, e->down, at->has_window ? at->end_ns : at->last_ns);
+    int64_t end = to_reference(l, e->down, capture_end(at));
     return e->t_ns + 2 * s->delay_max > end;
 }
 
@@ -303,6 +305,9 @@ static int build_vantages(struct dp_locate *l, struct dp_report *r)
         r->vantages[i].name = strdup(v->name);
         if (!r->vantages[i].name)
             return DP_ERR_NOMEM;
+        int code = steps_report(v, &r->vantages[i]);
+        if (code)
+            return code;
     }
     return DP_OK;
 }

@@ -37,6 +37,15 @@ const char *dp_code_name(enum dp_code code);          /* "loss", "clean" ... as 
 const char *dp_pattern_name(enum dp_pattern pattern); /* "size" ..., NULL for none */
 const char *dp_direction_name(enum dp_direction direction);
 
+/* A point's clock was set while it captured. Stamps from at_ns on (that clock's own) are corrected by another
+ * offset. */
+struct dp_clock_set {
+    int64_t at_ns;
+    int64_t
+        back_ns; /* the stamps went back there by so much, so that at_ns was reached before as well; 0: not */
+    int64_t offset_ns; /* to subtract from there on, instead of the one before */
+};
+
 struct dp_vantage_report {
     char *name;
     uint64_t packets; /* IP packets captured (after the filter) */
@@ -47,6 +56,8 @@ struct dp_vantage_report {
     int64_t clock_offset_ns; /* to subtract from this point's stamps; holds at the reference's first packet */
     double clock_skew_ppm;   /* ... and grows by this from there on */
     int64_t clock_error_ns;  /* bound; -1: not known */
+    struct dp_clock_set *clock_sets; /* in order of capture */
+    size_t clock_set_count;
 };
 
 struct dp_delay_report {

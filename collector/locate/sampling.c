@@ -85,17 +85,22 @@ static bool comparable(const struct work *w, const struct observation *o, uint32
            handover_carries(w->flow, w->half, from, to, o->start);
 }
 
-int sample_group(struct work *w, const struct reference *r, size_t count)
+static int sample_group(struct work *w, const struct reference *r, size_t count)
 {
     struct dp_locate *l = w->l;
     bool forward = half_forward(w->flow, w->half);
     struct observation *seen[DP_LOCATE_MAX_VANTAGES] = {NULL};
     for (size_t i = 0; i < count; i++)
         seen[place_to_vantage(l, forward, r[i].place)] = r[i].o;
-    size_t previous = l->vantage_count;
+    size_t previous = l->vantage_count, first = l->vantage_count;
     for (uint32_t v = 0; v < l->vantage_count; v++) {
         if (!seen[v])
             continue;
+        if (first == l->vantage_count)
+            first = v;
+        if (previous < l->vantage_count && w->flow->views[previous].leg == w->flow->views[v].leg &&
+            stamps_differ(seen[previous], seen[v]))
+            return DP_OK; /* one point saw another copy than the other */
         if (previous < l->vantage_count && comparable(w, seen[previous], (uint32_t)previous, v)) {
             int code = dp_clock_sample(&l->clocks[previous * l->vantage_count + v], forward,
                                        seen[previous]->ts_ns, seen[v]->ts_ns);
@@ -104,44 +109,115 @@ int sample_group(struct work *w, const struct reference *r, size_t count)
         }
         previous = v;
     }
+    /* Where a direction goes around a point in between, only the outer two see both. Not all are needed. */
+    if (count > 2 && l->sample_turn++ % 4 == 0 &&
+        comparable(w, seen[first], (uint32_t)first, (uint32_t)previous))
+        return dp_clock_sample(&l->clocks[first * l->vantage_count + previous], forward, seen[first]->ts_ns,
+                               seen[previous]->ts_ns);
     return DP_OK;
 }
 
-/* Copies of the same bytes, as often at both points: in order, unless time stamps or IP IDs speak against it.
- */
-static int sample_copies(struct work *w, const struct reference *r, size_t count)
+struct copies {
+    const struct reference *at[SAMPLE_COPIES]; /* in order of time */
+    size_t count;
+    uint32_t place;
+};
+
+static void copies_at(struct copies *c, uint32_t place, const struct reference *r, size_t count)
+{
+    *c = (struct copies){.place = place};
+    for (size_t i = 0; i < count; i++)
+        if (r[i].place == place && r[i].start == r[0].start && r[i].end == r[0].end &&
+            c->count < SAMPLE_COPIES)
+            c->at[c->count++] = &r[i];
+}
+
+/* The one copy that is surely this one; NULL: none, or more than one. */
+static const struct reference *same_copy(const struct copies *c, const struct reference *r)
+{
+    const struct reference *same = NULL;
+    for (size_t i = 0; i < c->count; i++)
+        if (copies_same(c->at[i]->o, r->o)) {
+            if (same)
+                return NULL;
+            same = c->at[i];
+        }
+    return same;
+}
+
+static int sample_two(struct work *w, const struct reference *x, const struct reference *y)
 {
     struct dp_locate *l = w->l;
     bool forward = half_forward(w->flow, w->half);
-    const struct reference *at[2][SAMPLE_COPIES];
-    size_t counts[2] = {0, 0};
-    uint32_t places[2] = {0, 0};
+    uint32_t a = place_to_vantage(l, forward, x->place), b = place_to_vantage(l, forward, y->place);
+    const struct reference *low = a < b ? x : y, *high = a < b ? y : x;
+    return dp_clock_sample(&l->clocks[(a < b ? a : b) * l->vantage_count + (a < b ? b : a)], forward,
+                           low->o->ts_ns, high->o->ts_ns);
+}
+
+/* Copies of the same bytes. As often at both points: in order, unless time stamps or IP IDs speak against it.
+ * Else those that these show to be the same. */
+static int sample_copies(struct work *w, const struct reference *r, size_t count)
+{
+    struct copies before = {.count = 0}, here;
     int code = DP_OK;
-    for (uint32_t place = 0; place < l->vantage_count && code == DP_OK; place++) {
-        counts[1] = 0;
-        places[1] = place;
-        for (size_t i = 0; i < count; i++)
-            if (r[i].place == place && r[i].start == r[0].start && r[i].end == r[0].end &&
-                counts[1] < SAMPLE_COPIES)
-                at[1][counts[1]++] = &r[i];
-        if (counts[1] == 0)
+    for (uint32_t place = 0; place < w->l->vantage_count && code == DP_OK; place++) {
+        copies_at(&here, place, r, count);
+        if (here.count == 0)
             continue;
-        uint8_t legs[2] = {w->flow->views[place_to_vantage(l, forward, places[0])].leg,
-                           w->flow->views[place_to_vantage(l, forward, place)].leg};
-        bool same = counts[0] == counts[1] && counts[1] < SAMPLE_COPIES && legs[0] == legs[1];
-        for (size_t i = 0; i < counts[1] && same; i++)
-            same = !copies_differ(at[0][i]->o, at[1][i]->o);
-        for (size_t i = 0; i < counts[1] && same && code == DP_OK; i++) {
-            uint32_t a = place_to_vantage(l, forward, places[0]), b = place_to_vantage(l, forward, place);
-            bool rising = a < b;
-            code = dp_clock_sample(&l->clocks[(rising ? a : b) * l->vantage_count + (rising ? b : a)],
-                                   forward, at[rising ? 0 : 1][i]->o->ts_ns, at[rising ? 1 : 0][i]->o->ts_ns);
+        bool forward = half_forward(w->flow, w->half);
+        if (before.count && w->flow->views[place_to_vantage(w->l, forward, before.place)].leg !=
+                                w->flow->views[place_to_vantage(w->l, forward, place)].leg)
+            before.count = 0;
+        bool in_order = before.count == here.count && here.count < SAMPLE_COPIES;
+        for (size_t i = 0; i < here.count && in_order; i++)
+            in_order = !copies_differ(before.at[i]->o, here.at[i]->o);
+        for (size_t i = 0; i < here.count && before.count && code == DP_OK; i++) {
+            const struct reference *twin = in_order ? before.at[i] : same_copy(&before, here.at[i]);
+            if (twin)
+                code = sample_two(w, twin, here.at[i]);
         }
-        memcpy(at[0], at[1], sizeof at[0]);
-        counts[0] = counts[1];
-        places[0] = place;
+        before = here;
     }
     return code;
+}
+
+/* Every byte was seen once at most at each place: packets with other borders here than there. */
+static bool once_each(const struct work *w, const struct reference *r, size_t count)
+{
+    uint64_t ends[DP_LOCATE_MAX_VANTAGES] = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (r[i].start < ends[r[i].place])
+            return false;
+        ends[r[i].place] = r[i].end;
+    }
+    return !w->control;
+}
+
+/* A byte passes one place in one packet and the next in another: their stamps bound the clocks as those of
+ * one packet do. The first byte that all of these places saw. */
+static int sample_byte(struct work *w, const struct reference *r, size_t count)
+{
+    struct reference of[DP_LOCATE_MAX_VANTAGES];
+    uint64_t firsts = 0, byte = 0;
+    size_t places = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (firsts >> r[i].place & 1)
+            continue;
+        firsts |= 1ULL << r[i].place;
+        byte = r[i].start; /* in order of start: the latest first one */
+    }
+    for (size_t i = 0; i < count; i++)
+        if (r[i].start <= byte && byte < r[i].end)
+            of[places++] = r[i];
+    return places > 1 ? sample_group(w, of, places) : DP_OK;
+}
+
+int sample_any(struct work *w, const struct reference *r, size_t count)
+{
+    if (plain_group(r, count))
+        return sample_group(w, r, count);
+    return once_each(w, r, count) ? sample_byte(w, r, count) : sample_copies(w, r, count);
 }
 
 static int window_groups(struct work *w, struct orientation *o)
@@ -157,13 +233,11 @@ static int window_groups(struct work *w, struct orientation *o)
         bool own = w->flow->renumbered && (w->l->references[i].o->tcp_flags & DP_TCP_SYN);
         if (j - i < 2 || own)
             continue;
-        bool plain = plain_group(&w->l->references[i], j - i);
+        struct reference *r = &w->l->references[i];
         if (o)
-            orientation_from_group(o, w->half, &w->l->references[i], j - i, plain);
-        else if (plain)
-            code = sample_group(w, &w->l->references[i], j - i);
+            orientation_from_group(o, w->half, r, j - i, plain_group(r, j - i));
         else
-            code = sample_copies(w, &w->l->references[i], j - i);
+            code = sample_any(w, r, j - i);
     }
     return code;
 }

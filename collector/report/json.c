@@ -76,6 +76,23 @@ static void append(json_t *array, json_t *value, bool *ok)
         *ok = false;
 }
 
+/* When the clock was set while it captured, by how much, and the offset from there on. */
+static json_t *clock_steps_value(const struct dp_vantage_report *vantage, bool *ok)
+{
+    json_t *array = json_array();
+    int64_t before = vantage->clock_offset_ns;
+    for (size_t i = 0; i < vantage->clock_set_count; i++) {
+        const struct dp_clock_set *step = &vantage->clock_sets[i];
+        json_t *object = json_object();
+        set(object, "at", time_value(step->at_ns), ok);
+        set(object, "step_ns", json_integer(step->offset_ns - before), ok);
+        set(object, "clock_offset_ns", json_integer(step->offset_ns), ok);
+        append(array, object, ok);
+        before = step->offset_ns;
+    }
+    return array;
+}
+
 static json_t *vantage_value(const struct dp_vantage_report *vantage, bool *ok)
 {
     json_t *object = json_object();
@@ -89,6 +106,8 @@ static json_t *vantage_value(const struct dp_vantage_report *vantage, bool *ok)
     set(object, "clock_skew_ppm", real_value(vantage->clock_skew_ppm), ok);
     set(object, "clock_error_ns",
         vantage->clock_error_ns < 0 ? json_null() : json_integer(vantage->clock_error_ns), ok);
+    if (vantage->clock_set_count)
+        set(object, "clock_steps", clock_steps_value(vantage, ok), ok);
     return object;
 }
 

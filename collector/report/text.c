@@ -442,6 +442,21 @@ static void print_vantage(const struct page *page, const json_t *vantage, int wi
                   real_of(vantage, "clock_skew_ppm"));
 }
 
+/* A person wonders at stamps that leap: say when and by how much the clock was set. */
+static void print_clock_steps(const struct page *page, const json_t *vantage)
+{
+    size_t i;
+    const json_t *step;
+    json_array_foreach(json_object_get(vantage, "clock_steps"), i, step)
+    {
+        char by[DP_FIGURE_TEXT], line[256];
+        (void)snprintf(line, sizeof line, "The clock of %s was set by %s at %s (by itself).",
+                       text_of(vantage, "name"), dp_figure_duration(number_of(step, "step_ns"), by),
+                       text_of(step, "at"));
+        paragraph(page, 2, "", line);
+    }
+}
+
 static void print_vantages(const struct page *page)
 {
     int width = name_width(page);
@@ -453,6 +468,10 @@ static void print_vantages(const struct page *page)
     json_array_foreach(json_object_get(page->document, "vantages"), i, vantage)
     {
         print_vantage(page, vantage, width);
+    }
+    json_array_foreach(json_object_get(page->document, "vantages"), i, vantage)
+    {
+        print_clock_steps(page, vantage);
     }
 }
 

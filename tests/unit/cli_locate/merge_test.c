@@ -113,6 +113,51 @@ static void test_skew_grows_from_the_reference(void **state)
     dp_capfile_close(file);
 }
 
+/* The clock is set back by 3 s at the packet 200, ahead by 10 s at the packet 400: as the report says it. */
+static void write_capture_of_set_clock(void)
+{
+    struct dp_capwriter *writer = NULL;
+    uint32_t interface;
+    assert_int_equal(dp_capwriter_open(far_path, &writer, NULL), DP_OK);
+    assert_int_equal(dp_capwriter_interface(writer, "x", 1, 0, &interface), DP_OK);
+    for (int64_t n = 0; n < COUNT; n++) {
+        int64_t set = n < 200 ? 0 : n < 400 ? -3000000000 : 7000000000;
+        uint8_t bytes[FRAME_ROOM];
+        struct frame frame = {
+            .from_client = true, .flags = 0x18, .seq = (uint32_t)n * 100, .payload_len = 100};
+        size_t len = make_frame(&frame, bytes);
+        assert_int_equal(
+            dp_capwriter_packet(writer, 0, T0 + 5000010000 + set + n * 1000000, bytes, len, len, NULL),
+            DP_OK);
+    }
+    assert_int_equal(dp_capwriter_close(writer, NULL), DP_OK);
+}
+
+static void test_order_where_a_clock_was_set(void **state)
+{
+    (void)state;
+    static const struct dp_clock_set sets[] = {
+        {.at_ns = T0 + 2200010000, .back_ns = 2999000000, .offset_ns = 2000000000},
+        {.at_ns = T0 + 8000000000, .offset_ns = 12000000000},
+    };
+    write_capture_of_set_clock();
+    set_inputs();
+    inputs[1].sets = sets;
+    inputs[1].set_count = 2;
+    assert_int_equal(dp_merge_write(inputs, 2, NULL, 0, NULL, out_path, NULL), DP_OK);
+    struct dp_capfile *file = NULL;
+    struct dp_capfile_packet packet;
+    assert_int_equal(dp_capfile_open(out_path, &file, NULL), DP_OK);
+    for (int64_t i = 0; i < COUNT; i++) {
+        assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_OK);
+        assert_int_equal(packet.ts_ns, T0 + i * 1000000);
+        assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_OK);
+        assert_int_equal(packet.ts_ns, T0 + i * 1000000 + 10000);
+    }
+    dp_capfile_close(file);
+    write_capture(far_path, 5000000000, 10000, 100);
+}
+
 static size_t count_text(const char *text)
 {
     static char content[1 << 20];
@@ -216,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_is_by_corrected_time),
         cmocka_unit_test(test_skew_grows_from_the_reference),
+        cmocka_unit_test(test_order_where_a_clock_was_set),
         cmocka_unit_test(test_comments_on_lost_packets),
         cmocka_unit_test(test_filter_applies),
         cmocka_unit_test(test_inputs_are_never_overwritten),

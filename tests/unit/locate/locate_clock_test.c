@@ -142,6 +142,130 @@ static void test_no_correction_takes_the_stamps_as_they_are(void **state)
     dp_report_free(r);
 }
 
+/* ---- a clock that is set while the captures run ---- */
+
+static void set_at(struct sim *sim, uint32_t v, int64_t at, int64_t by)
+{
+    size_t i = 0;
+    while (sim->at[v].set[i].by)
+        i++;
+    sim->at[v].set[i].at = at;
+    sim->at[v].set[i].by = by;
+}
+
+static const struct sim_feed feeds[] = {
+    {0}, {.batch = 64, .by_time = true}, {.batch = 500, .by_time = true, .settle = true, .advance = true}};
+
+/* Nothing is taken for lost or kept from being found; the clocks are right where the capture begins, and
+ * delays all along. */
+static void run_set(struct sim *sim, int64_t duration)
+{
+    traffic(sim, duration);
+    for (size_t i = 0; i < sizeof feeds / sizeof feeds[0]; i++) {
+        struct dp_report *r = sim_run(sim, feeds[i]);
+        sim_assert_losses(sim, r);
+        for (uint32_t v = 1; v < 3; v++)
+            assert_true(fabs((double)r->vantages[v].clock_offset_ns - true_offset(sim, v)) < 500e3);
+        for (size_t s = 0; s < 2; s++)
+            for (int d = 0; d < 2; d++) {
+                assert_true(llabs(r->segments[s].side[d].delay.p50 - 200 * SIM_US) < 200 * SIM_US);
+                assert_true(r->segments[s].side[d].delay.max < 4 * SIM_MS);
+                assert_true(r->segments[s].side[d].delay.min > -SIM_MS);
+            }
+        dp_report_free(r);
+    }
+}
+
+static void test_clock_set_ahead(void **state)
+{
+    set_at(*state, 1, 4 * SIM_S, 60 * SIM_S);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_clock_set_back(void **state)
+{
+    set_at(*state, 1, 4 * SIM_S, -60 * SIM_S);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_reference_set_ahead(void **state)
+{
+    set_at(*state, 0, 4 * SIM_S, 60 * SIM_S);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_reference_set_back(void **state)
+{
+    set_at(*state, 0, 4 * SIM_S, -60 * SIM_S);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_clock_set_by_milliseconds(void **state)
+{
+    set_at(*state, 1, 3 * SIM_S, 5 * SIM_MS);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_clock_set_back_by_milliseconds(void **state)
+{
+    set_at(*state, 2, 3 * SIM_S, -8 * SIM_MS);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_clock_set_back_by_half_a_second(void **state)
+{
+    set_at(*state, 1, 3 * SIM_S, -500 * SIM_MS);
+    run_set(*state, 8 * SIM_S);
+}
+
+static void test_clocks_set_several_times_with_offset_and_skew(void **state)
+{
+    struct sim *sim = *state;
+    set_clocks(sim, (int64_t[]){0, 3 * SIM_S, -5 * SIM_S}, (double[]){0, 100, -60});
+    set_at(sim, 1, 3 * SIM_S, 2 * SIM_S);
+    set_at(sim, 1, 9 * SIM_S, -120 * SIM_S);
+    set_at(sim, 2, 6 * SIM_S, -700 * SIM_MS);
+    set_at(sim, 0, 12 * SIM_S, 30 * SIM_S);
+    run_set(sim, 16 * SIM_S);
+}
+
+/* The report says when the clock was set, and what corrects its stamps from there on. */
+static void test_report_tells_when_the_clock_was_set(void **state)
+{
+    const int64_t pause = 250 * SIM_MS; /* between packets at most */
+    struct sim *sim = *state;
+    set_at(sim, 1, 4 * SIM_S, -60 * SIM_S);
+    set_at(sim, 1, 6 * SIM_S, 7 * SIM_S);
+    traffic(sim, 8 * SIM_S);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    assert_int_equal(r->vantages[0].clock_set_count, 0);
+    const struct dp_vantage_report *v = &r->vantages[1];
+    assert_int_equal(v->clock_set_count, 2);
+    assert_true(llabs(v->clock_sets[0].at_ns - (SIM_EPOCH - 56 * SIM_S)) < pause);
+    assert_true(llabs(v->clock_sets[0].back_ns - 60 * SIM_S) < pause);
+    assert_true(llabs(v->clock_sets[0].offset_ns + 60 * SIM_S) < SIM_MS);
+    assert_int_equal(v->clock_sets[1].back_ns, 0);
+    assert_true(v->clock_sets[1].at_ns > SIM_EPOCH - 54 * SIM_S - pause);
+    assert_true(v->clock_sets[1].at_ns < SIM_EPOCH - 47 * SIM_S + pause);
+    assert_true(llabs(v->clock_sets[1].offset_ns + 53 * SIM_S) < SIM_MS);
+    dp_report_free(r);
+}
+
+/* Files of several processors stand out of order: no clock was set. */
+static void test_packets_out_of_order_are_no_clock_that_is_set(void **state)
+{
+    struct sim *sim = *state;
+    traffic(sim, 4 * SIM_S);
+    for (size_t i = 20; i + 20 < sim->at[1].count; i += 37) { /* written 10 records late */
+        struct sim_record *r = &sim->at[1].records[i];
+        r->t += 200 * SIM_MS;
+    }
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_losses(sim, r);
+    assert_int_equal(r->vantages[1].clock_set_count, 0);
+    dp_report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +277,16 @@ int main(void)
         SIM_TEST(test_offset_and_skew_together),
         SIM_TEST(test_bound_holds_on_an_uneven_path),
         SIM_TEST(test_no_correction_takes_the_stamps_as_they_are),
+        SIM_TEST(test_clock_set_ahead),
+        SIM_TEST(test_report_tells_when_the_clock_was_set),
+        SIM_TEST(test_packets_out_of_order_are_no_clock_that_is_set),
+        SIM_TEST(test_clock_set_back),
+        SIM_TEST(test_reference_set_ahead),
+        SIM_TEST(test_reference_set_back),
+        SIM_TEST(test_clock_set_by_milliseconds),
+        SIM_TEST(test_clock_set_back_by_milliseconds),
+        SIM_TEST(test_clock_set_back_by_half_a_second),
+        SIM_TEST(test_clocks_set_several_times_with_offset_and_skew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,10 +85,13 @@ static uint64_t mixed(uint64_t a, uint64_t b)
     return h ^ (h >> 33);
 }
 
-/* By the clock of the vantage point. */
-static int64_t stamp(const struct sim_vantage *at, int64_t t)
+int64_t sim_stamp(const struct sim_vantage *at, int64_t t)
 {
-    return SIM_EPOCH + t + at->offset_ns + (int64_t)((double)t * at->skew_ppm / 1e6);
+    int64_t set = 0;
+    for (size_t i = 0; i < sizeof at->set / sizeof at->set[0]; i++)
+        if (at->set[i].by && t >= at->set[i].at)
+            set += at->set[i].by;
+    return SIM_EPOCH + t + at->offset_ns + set + (int64_t)((double)t * at->skew_ppm / 1e6);
 }
 
 struct sending {
@@ -109,7 +112,7 @@ static struct dp_digest digest_of(const struct sending *x, uint32_t vantage, uin
 {
     const struct sim_packet *p = &x->p;
     const struct sim_flow *flow = &x->sim->flows[x->flow_id];
-    struct dp_digest d = {.ts_ns = stamp(&x->sim->at[vantage], t),
+    struct dp_digest d = {.ts_ns = sim_stamp(&x->sim->at[vantage], t),
                           .payload_len = len,
                           .app = p->app,
                           .wscale = 0xff,
@@ -165,6 +168,7 @@ static void record(struct sending *x, uint32_t vantage, uint32_t place, int64_t 
     at->records = grow(at->records, &at->room, at->count + 1, sizeof *at->records);
     struct sim_record *r = &at->records[at->count++];
     *r = (struct sim_record){.digest = digest_of(x, vantage, place, t, from, len),
+                             .t = t,
                              .flow = x->flow_id,
                              .half = (uint8_t)x->p.half,
                              .order = x->sim->order++};
@@ -292,7 +296,8 @@ void sim_note(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, uint1
 {
     struct sim_vantage *at = &sim->at[vantage];
     at->records = grow(at->records, &at->room, at->count + 1, sizeof *at->records);
-    at->records[at->count++] = (struct sim_record){.digest = {.ts_ns = stamp(at, t)},
+    at->records[at->count++] = (struct sim_record){.digest = {.ts_ns = sim_stamp(at, t)},
+                                                   .t = t,
                                                    .flow = flow,
                                                    .half = 1,
                                                    .is_note = true,

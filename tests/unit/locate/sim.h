@@ -65,6 +65,7 @@ struct sim_flow {
 
 struct sim_record {
     struct dp_digest digest;
+    int64_t t; /* true time */
     uint32_t flow;
     uint8_t half;
     bool is_note;
@@ -75,7 +76,10 @@ struct sim_record {
 struct sim_vantage {
     int64_t offset_ns; /* of its clock */
     double skew_ppm;
-    uint32_t cut; /* payload bytes of a packet here at most: offloads; 0: as it was sent */
+    struct {
+        int64_t at, by; /* true time; by: ahead, negative: back */
+    } set[4];           /* the clock is set while the capture runs */
+    uint32_t cut;       /* payload bytes of a packet here at most: offloads; 0: as it was sent */
     int64_t capture_from, capture_to; /* true time; 0, 0: all along */
     bool window;                      /* tell the engine of these bounds */
     bool deaf;                        /* sees nothing */
@@ -124,6 +128,9 @@ uint32_t sim_flow(struct sim *sim, struct sim_flow flow);
 uint32_t sim_tcp(struct sim *sim); /* a flow of defaults */
 void sim_send(struct sim *sim, uint32_t flow, struct sim_packet packet);
 void sim_note(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, uint16_t code);
+
+/* What a vantage point's clock says at a true time. */
+int64_t sim_stamp(const struct sim_vantage *at, int64_t t);
 
 /* Time that a packet takes from the first vantage point to the last. */
 int64_t sim_crossing_time(const struct sim *sim);

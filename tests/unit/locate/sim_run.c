@@ -22,11 +22,11 @@ struct reader {
     size_t next_gap;
 };
 
-static int by_stamp(const void *a, const void *b)
+static int by_time(const void *a, const void *b)
 {
     const struct sim_record *x = a, *y = b;
-    if (x->digest.ts_ns != y->digest.ts_ns)
-        return x->digest.ts_ns < y->digest.ts_ns ? -1 : 1;
+    if (x->t != y->t)
+        return x->t < y->t ? -1 : 1;
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
@@ -112,9 +112,9 @@ static void fill_batch(const struct sim *sim, struct reader *reader, uint32_t va
     }
     for (; reader->next == at->count && reader->next_gap < at->gap_count; reader->next_gap++) {
         const struct dp_gap *gap = &at->gaps[reader->next_gap];
-        assert_int_equal(dp_batch_add_gap(batch, SIM_EPOCH + gap->from_ns + at->offset_ns,
-                                          SIM_EPOCH + gap->to_ns + at->offset_ns, gap->packets),
-                         DP_OK);
+        assert_int_equal(
+            dp_batch_add_gap(batch, sim_stamp(at, gap->from_ns), sim_stamp(at, gap->to_ns), gap->packets),
+            DP_OK);
     }
 }
 
@@ -166,8 +166,7 @@ static void tell_captures(const struct sim *sim, struct dp_locate *l)
     for (uint32_t v = 0; v < sim->vantages; v++) {
         const struct sim_vantage *at = &sim->at[v];
         if (at->window)
-            dp_locate_window(l, v, SIM_EPOCH + at->capture_from + at->offset_ns,
-                             SIM_EPOCH + at->capture_to + at->offset_ns);
+            dp_locate_window(l, v, sim_stamp(at, at->capture_from), sim_stamp(at, at->capture_to));
         if (at->has_dropped)
             dp_locate_capture_dropped(l, v, at->dropped);
     }
@@ -183,7 +182,7 @@ struct dp_report *sim_run(struct sim *sim, struct sim_feed feed)
     for (size_t v = 0; v < sim->vantages; v++) {
         struct reader *reader = &readers[v];
         if (sim->at[v].count)
-            qsort(sim->at[v].records, sim->at[v].count, sizeof *sim->at[v].records, by_stamp);
+            qsort(sim->at[v].records, sim->at[v].count, sizeof *sim->at[v].records, by_time);
         reader->def_room = sim->flow_count + 1;
         reader->defs = calloc(reader->def_room, sizeof *reader->defs);
         reader->first_half = calloc(reader->def_room, 1);
