@@ -200,7 +200,10 @@ static void test_what_the_hash_covers(void **state)
         assert_int_equal(d.payload_len, cases[i].payload);
         assert_int_equal(d.hash_len, cases[i].covers);
         assert_int_equal(d.hash == 0, cases[i].covers == 0);
+        assert_false(d.bits & DP_DIGEST_OPTIONS_CUT);
     }
+    struct frame frame = tcp(false, 40000, 80, 100);
+    assert_true(digest_cut(f, &frame, 51).bits & DP_DIGEST_OPTIONS_CUT);
 }
 
 /* The hash is the same at every vantage point of a capture, differs with the bytes and with the key, and is

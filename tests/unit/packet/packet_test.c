@@ -177,6 +177,7 @@ static void test_cut_by_the_snap_length(void **state)
                 assert_int_equal(packet.payload_captured, len > whole - 5 ? len - (whole - 5) : 0);
                 assert_int_equal(packet.payload == NULL, packet.payload_captured == 0);
                 assert_int_equal(packet.has_timestamps, len >= whole - 5);
+                assert_int_equal(packet.options_cut, len < whole - 5);
             }
         }
     }
