@@ -176,8 +176,8 @@ struct half {
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
     uint8_t window_vantage;
-    int64_t zero_since_ns, zero_last_ns; /* 0: none open */
-    int64_t longest_zero_ns;
+    int64_t zero_since_ns, zero_last_ns;              /* 0: none open */
+    int64_t longest_zero_from_ns, longest_zero_to_ns; /* by that point's clock */
 };
 
 #define LEGS_MOST 8 /* connections in a row that one flow is carried in */
@@ -214,6 +214,14 @@ struct mail_mark {
 };
 #define MAIL_MARKS_MOST 256
 
+/* What a packet of an SMTP session begins with (stage.c). */
+struct stage_mark {
+    uint64_t position;
+    int64_t ts_ns; /* by the vantage point's clock */
+    uint16_t app;  /* dp_smtp_verb or a reply's code */
+    uint8_t vantage, half;
+};
+
 struct flow {
     uint32_t id;     /* index, in order of first appearance */
     uint32_t serial; /* the same, but never changed */
@@ -237,6 +245,8 @@ struct flow {
     uint8_t origin_vantage; /* that says so */
     struct mail_mark *mails;
     size_t mail_count, mail_room;
+    struct stage_mark *stages;
+    size_t stage_count, stage_room;
     uint16_t smtp_code; /* the last 4xx or 5xx reply */
     char smtp_text[DP_NOTE_TEXT];
     int64_t smtp_ns; /* its time by the reference clock's raw lane */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "collector/locate/engine.h"
+#include "collector/locate/example.h"
 #include "collector/locate/grow.h"
 
 struct drawing {
@@ -88,16 +89,11 @@ static int list_flows(const struct dp_locate *l, struct dp_finding *f, const str
  * loss. */
 static int attach_reply(const struct dp_locate *l, struct dp_finding *f)
 {
-    const struct flow *best = NULL;
-    for (size_t i = 0; i < f->flow_count; i++) {
-        const struct flow *flow = l->flows[f->flows[i] - 1];
-        if (flow->smtp_code && (!best || flow->smtp_ns < best->smtp_ns))
-            best = flow;
-    }
-    if (!best)
+    const struct flow *flow = example_replied(l, f);
+    if (!flow)
         return DP_OK;
-    f->smtp_code = best->smtp_code;
-    f->smtp_reply = strdup(best->smtp_text);
+    f->smtp_code = flow->smtp_code;
+    f->smtp_reply = strdup(flow->smtp_text);
     return f->smtp_reply ? DP_OK : DP_ERR_NOMEM;
 }
 
@@ -373,17 +369,25 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
         code = draw_at_end(w, DP_CODE_REJECTED, index, true, answer, &f);
         if (code == DP_OK && !f->smtp_reply) {
             f->smtp_code = flow->smtp_code;
+            f->first_ns = f->last_ns = to_reference(l, flow->smtp_vantage, flow->smtp_ns);
             f->smtp_reply = strdup(flow->smtp_text);
             code = f->smtp_reply ? DP_OK : DP_ERR_NOMEM;
         }
     }
     for (int half = 0; half < 2 && code == DP_OK; half++) {
-        if (flow->half[half].longest_zero_ns < 1000000000LL)
+        const struct half *h = &flow->half[half];
+        if (h->longest_zero_to_ns == 0)
+            continue;
+        int64_t from = to_reference(l, h->window_vantage, h->longest_zero_from_ns),
+                to = to_reference(l, h->window_vantage, h->longest_zero_to_ns);
+        if (to - from < 1000000000LL)
             continue;
         enum dp_direction waiting = half_forward(flow, 1 - half) ? DP_FORWARD : DP_REVERSE;
         code = draw_at_end(w, DP_CODE_STALL, index, half == 1, waiting, &f);
-        if (code == DP_OK && flow->half[half].longest_zero_ns > f->last_ns)
-            f->last_ns = flow->half[half].longest_zero_ns; /* for the text: how long */
+        if (code == DP_OK && to - from > f->last_ns - f->first_ns) {
+            f->first_ns = from;
+            f->last_ns = to;
+        }
     }
     return code;
 }

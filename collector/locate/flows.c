@@ -151,6 +151,7 @@ void flow_free(struct flow *flow, size_t vantages)
     free(flow->views);
     free(flow->origin);
     free(flow->mails);
+    free(flow->stages);
     free(flow->handovers);
     free(flow);
 }

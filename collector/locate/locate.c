@@ -6,6 +6,7 @@
 
 #include "collector/locate/engine.h"
 #include "collector/locate/grow.h"
+#include "collector/locate/stage.h"
 
 /* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled.
  */
@@ -182,8 +183,10 @@ static void watch_window(struct half *h, uint32_t vantage, const struct dp_diges
         h->window_vantage = (uint8_t)vantage;
     if (h->window_vantage != vantage || (d->tcp_flags & (DP_TCP_SYN | DP_TCP_RST)))
         return;
-    if (h->zero_since_ns && d->ts_ns - h->zero_since_ns > h->longest_zero_ns)
-        h->longest_zero_ns = d->ts_ns - h->zero_since_ns;
+    if (h->zero_since_ns && d->ts_ns - h->zero_since_ns > h->longest_zero_to_ns - h->longest_zero_from_ns) {
+        h->longest_zero_from_ns = h->zero_since_ns;
+        h->longest_zero_to_ns = d->ts_ns;
+    }
     if (d->window != 0 || (d->tcp_flags & DP_TCP_FIN))
         h->zero_since_ns = 0;
     else if (h->zero_since_ns == 0)
@@ -265,6 +268,11 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
     if (span) {
         o->start = view_position(flow, half, vantage, d->seq);
         note_position(flow, half, vantage, o, d->app);
+        if (d->app) {
+            code = stage_note(flow, half, vantage, o, d->app);
+            if (code)
+                return code;
+        }
     } else {
         if (flow->proto == 6) { /* no payload, so no hash: its place keeps the sequence number */
             o->hash = d->seq + flow->views[vantage].shift[half];

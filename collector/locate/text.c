@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "collector/locate/engine.h"
+#include "collector/locate/example.h"
+#include "collector/locate/stage.h"
+#include "collector/locate/text.h"
 
 char *text_format(const char *format, ...)
 {
@@ -16,11 +19,9 @@ char *text_format(const char *format, ...)
     return n < 0 ? NULL : text;
 }
 
-#define NUMBER 32
-/* 54416 -> "54,416" */
-static const char *number(uint64_t value, char text[NUMBER])
+const char *text_number(uint64_t value, char text[TEXT_NUMBER])
 {
-    char digits[NUMBER];
+    char digits[TEXT_NUMBER];
     int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)value);
     int out = 0;
     for (int i = 0; i < n; i++) {
@@ -72,86 +73,6 @@ static void place(const struct dp_locate *l, const struct dp_finding *f, char te
     }
 }
 
-/* The loss that tells most: the stream position that was lost most often, the first of them. */
-struct example {
-    const struct loss_event *event;
-    uint32_t copies;
-    uint32_t payload; /* of the shortest copy: what all of them carried */
-    int64_t last_ns;
-};
-
-static struct example pick_example(const struct side *s)
-{
-    struct example best = {0};
-    size_t look_at = s->loss_count < 2000 ? s->loss_count : 2000;
-    for (size_t i = 0; i < look_at; i++) {
-        const struct loss_event *e = &s->losses[i];
-        uint32_t copies = 1, payload = e->payload;
-        int64_t last = e->t_ns;
-        for (size_t k = i + 1; k < look_at && k < i + 400; k++) {
-            const struct loss_event *x = &s->losses[k];
-            if (x->flow == e->flow && x->half == e->half && x->control == e->control &&
-                x->start == e->start) {
-                copies++;
-                last = x->t_ns;
-                payload = x->payload < payload ? x->payload : payload;
-            }
-        }
-        if (!best.event || (copies > best.copies && e->payload >= best.event->payload) ||
-            (best.event->payload == 0 && e->payload > 0))
-            best = (struct example){e, copies, payload, last};
-    }
-    return best;
-}
-
-static void endpoint_of(const struct flow *flow, bool server, char *text)
-{
-    const struct dp_endpoints *e = &flow->endpoints;
-    (void)dp_endpoint_text(server ? &e->server : &e->client, server ? e->server_port : e->client_port, text,
-                           DP_ENDPOINT_TEXT);
-}
-
-/* "DATA bytes 41,440-42,888 of the session with 198.51.100.9:25, sent 4 times" */
-static char *describe_example(const struct dp_locate *l, const struct side *s)
-{
-    struct example x = pick_example(s);
-    if (!x.event)
-        return strdup("");
-    const struct flow *flow = l->flows[x.event->flow];
-    const struct half *h = &flow->half[x.event->half];
-    char server[DP_ENDPOINT_TEXT], client[DP_ENDPOINT_TEXT], a[NUMBER], b[NUMBER], times[48] = "once";
-    endpoint_of(flow, true, server);
-    endpoint_of(flow, false, client);
-    if (x.copies > 1)
-        (void)snprintf(times, sizeof times, "%u times (copies 1-%u)", x.copies, x.copies);
-    const char *sender = x.event->half == 0 ? client : server,
-               *receiver = x.event->half == 0 ? server : client;
-    if (x.event->payload == 0 || x.event->control) {
-        const char *what = (x.event->tcp_flags & DP_TCP_SYN)
-                               ? ((x.event->tcp_flags & DP_TCP_ACK) ? "SYN/ACK" : "SYN")
-                           : (x.event->tcp_flags & DP_TCP_RST) ? "RST"
-                           : (x.event->tcp_flags & DP_TCP_FIN) ? "FIN"
-                           : flow->proto == 6                  ? "ACK"
-                                                               : "datagram";
-        return text_format(" For example the %s from %s to %s was sent %s and never came through.", what,
-                           sender, receiver, times);
-    }
-    bool content = x.event->half == 0 && h->content_base && x.event->start >= h->content_base;
-    uint64_t base = content ? h->content_base : h->first_position + (h->syn ? 1 : 0);
-    uint64_t from = x.event->start >= base ? x.event->start - base : 0;
-    return text_format(
-        " For example %s bytes %s-%s of the session of %s with %s were sent %s and never came through.",
-        content ? "DATA" : "stream", number(from, a), number(from + x.payload, b), client, server, times);
-}
-
-/* "; the server answered 421 4.4.2 timeout exceeded" */
-static char *describe_reply(const struct dp_finding *f)
-{
-    if (!f->smtp_code)
-        return strdup("");
-    return text_format(" The server answered %u %s", f->smtp_code, f->smtp_reply ? f->smtp_reply : "");
-}
-
 static uint32_t smallest_lost(const struct side *side)
 {
     uint32_t smallest = UINT32_MAX;
@@ -163,12 +84,12 @@ static uint32_t smallest_lost(const struct side *side)
 
 static char *describe_pattern(const struct dp_finding *f, const struct side *side)
 {
-    char n[NUMBER], m[NUMBER];
+    char n[TEXT_NUMBER], m[TEXT_NUMBER];
     switch (f->pattern) {
     case DP_PATTERN_SIZE:
         return text_format(
             " Only large packets are lost: everything up to %s bytes passed, the smallest lost has %s bytes.",
-            number(f->size_over, n), number(side ? smallest_lost(side) : f->size_over + 1, m));
+            text_number(f->size_over, n), text_number(side ? smallest_lost(side) : f->size_over + 1, m));
     case DP_PATTERN_HANDSHAKE:
         return strdup(" Connections do not come up: the handshake is what is lost.");
     case DP_PATTERN_FLOWS:
@@ -190,16 +111,15 @@ static char *describe_pattern(const struct dp_finding *f, const struct side *sid
 
 static char *loss_summary(const struct dp_locate *l, const struct dp_finding *f, const struct side *side)
 {
-    char where[PLACE], packets[NUMBER], bytes[NUMBER];
+    char where[PLACE], packets[TEXT_NUMBER], bytes[TEXT_NUMBER];
     place(l, f, where);
-    char *pattern = describe_pattern(f, side), *reply = describe_reply(f);
-    char *example =
-        side ? describe_example(l, side) : strdup(" TCP shows it: the same bytes were sent again.");
+    char *pattern = describe_pattern(f, side), *reply = example_reply(l, f),
+         *example = example_loss(l, f, side);
     char *text = NULL;
     if (pattern && reply && example)
         text = text_format("%s packet%s (%s payload bytes, %.1f %% of the %s packets) %s lost %s.%s%s%s",
-                           number(f->lost_packets, packets), f->lost_packets == 1 ? "" : "s",
-                           number(f->lost_bytes, bytes), f->share * 100, dp_direction_name(f->direction),
+                           text_number(f->lost_packets, packets), f->lost_packets == 1 ? "" : "s",
+                           text_number(f->lost_bytes, bytes), f->share * 100, dp_direction_name(f->direction),
                            f->lost_packets == 1 ? "is" : "are", where, pattern, example, reply);
     free(pattern);
     free(reply);
@@ -286,17 +206,35 @@ static char *loss_step(const struct dp_locate *l, const struct dp_finding *f)
     return inside_host(l, f) ? host_step(l, f) : link_step(l, f);
 }
 
+/* The stage of the session that a finding is about, at its moment. */
+static void describe_stage(const struct dp_locate *l, const struct dp_finding *f, char text[STAGE_TEXT])
+{
+    const struct flow *flow = l->flows[f->flows[0] - 1];
+    int64_t when = f->first_ns;
+    if (f->code == DP_CODE_REJECTED)
+        when = to_reference(l, flow->smtp_vantage, flow->smtp_ns);
+    struct stage stage = stage_at(l, flow, when);
+    if (f->code == DP_CODE_REJECTED)
+        stage.reply = true;
+    if (f->code == DP_CODE_REFUSED || f->code == DP_CODE_REWRITE)
+        stage.kind = STAGE_UNKNOWN; /* goes without saying, says nothing */
+    (void)stage_text(&stage, text);
+}
+
 static int text_other(const struct dp_locate *l, struct dp_finding *f, const char *what)
 {
-    char where[PLACE];
+    char where[PLACE], stage[STAGE_TEXT] = "";
     char server[DP_ENDPOINT_TEXT] = "";
     place(l, f, where);
-    if (f->flow_count)
-        endpoint_of(l->flows[f->flows[0] - 1], true, server);
+    if (f->flow_count) {
+        endpoint_text(l->flows[f->flows[0] - 1], true, server);
+        describe_stage(l, f, stage);
+    }
+    bool staged = stage[0] != '\0';
     switch (f->code) {
     case DP_CODE_RESET:
-        f->summary = text_format("A RST that neither end sent appears %s (%s) and ends the connection.",
-                                 where, dp_direction_name(f->direction));
+        f->summary = text_format("A RST that neither end sent appears %s (%s) and ends the connection%s%s.",
+                                 where, dp_direction_name(f->direction), staged ? " at " : "", stage);
         f->next_step = text_format(
             "Look %s for a firewall or load balancer that rejects or times out connections: reject "
             "rules, session limits, idle timeouts, intrusion prevention.",
@@ -308,8 +246,9 @@ static int text_other(const struct dp_locate *l, struct dp_finding *f, const cha
             text_format("Ask whoever runs %s whether the service is up and listens on this port.", server);
         break;
     case DP_CODE_REJECTED:
-        f->summary = text_format("No packet is lost: the SMTP server %s answered %u %s", server, f->smtp_code,
-                                 f->smtp_reply ? f->smtp_reply : "");
+        f->summary =
+            text_format("No packet is lost: the SMTP server %s answered %u %s%s%s%s", server, f->smtp_code,
+                        f->smtp_reply ? f->smtp_reply : "", staged ? " (" : "", stage, staged ? ")" : "");
         f->next_step =
             text_format("This is the server's decision, not the network: read its reply, check reputation, "
                         "recipient and message.");
@@ -317,11 +256,10 @@ static int text_other(const struct dp_locate *l, struct dp_finding *f, const cha
     case DP_CODE_STALL:
         f->summary = text_format(
             "No packet is lost: an end of the session with %s announced a zero window for %.1f s and "
-            "read nothing meanwhile.",
-            server, (double)f->last_ns / 1e9);
+            "read nothing meanwhile%s%s.",
+            server, (double)(f->last_ns - f->first_ns) / 1e9, staged ? ", at " : "", stage);
         f->next_step =
             text_format("Look at the process that should read there: CPU, disk, locks, content filters.");
-        f->last_ns = 0;
         break;
     default:
         f->summary =

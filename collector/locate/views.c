@@ -124,6 +124,9 @@ static void move_notes(struct flow *flow, int half, uint32_t vantage, int64_t by
     for (size_t i = 0; i < flow->mail_count; i++)
         if (flow->mails[i].vantage == vantage && flow->mails[i].half == half)
             flow->mails[i].position = moved(flow->mails[i].position, by);
+    for (size_t i = 0; i < flow->stage_count; i++)
+        if (flow->stages[i].vantage == vantage && flow->stages[i].half == half)
+            flow->stages[i].position = moved(flow->stages[i].position, by);
     if (flow->origin && half == 0 && flow->origin_vantage == vantage)
         flow->origin_end = moved(flow->origin_end, by);
 }
@@ -287,8 +290,12 @@ static void join_half(struct dp_locate *l, struct half *into, struct half *from)
         into->window_vantage = from->window_vantage;
         into->zero_since_ns = from->zero_since_ns;
     }
-    if (from->longest_zero_ns > into->longest_zero_ns)
-        into->longest_zero_ns = from->longest_zero_ns;
+    if (from->window_vantage == into->window_vantage &&
+        from->longest_zero_to_ns - from->longest_zero_from_ns >
+            into->longest_zero_to_ns - into->longest_zero_from_ns) {
+        into->longest_zero_from_ns = from->longest_zero_from_ns;
+        into->longest_zero_to_ns = from->longest_zero_to_ns;
+    }
 }
 
 /* The reports of what came twice, each by the numbers of the view that showed it. */
@@ -312,6 +319,8 @@ static void swap_roles(struct dp_locate *l, struct flow *flow)
     flow->half[1] = half;
     for (size_t i = 0; i < flow->mail_count; i++)
         flow->mails[i].half = 1 - flow->mails[i].half;
+    for (size_t i = 0; i < flow->stage_count; i++)
+        flow->stages[i].half = 1 - flow->stages[i].half;
     for (size_t v = 0; v < l->vantage_count; v++) {
         struct view *view = &flow->views[v];
         struct dp_endpoints *e = &flow->seen_as[v];
@@ -366,6 +375,12 @@ static void join_notes(struct flow *into, struct flow *from)
         into->mails[into->mail_count++] = from->mails[i];
     }
     from->mail_count = 0;
+    for (size_t i = 0; i < from->stage_count; i++) {
+        if (dp_grow(&into->stages, &into->stage_room, into->stage_count + 1, sizeof *into->stages))
+            return;
+        into->stages[into->stage_count++] = from->stages[i];
+    }
+    from->stage_count = 0;
 }
 
 bool flow_settled(const struct dp_locate *l, const struct flow *flow)
