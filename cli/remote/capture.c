@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/locate/whole_file.h"
 #include "cli/remote/remote.h"
+#include "collector/report/html.h"
 #include "collector/report/report_out.h"
 
 bool dp_capture_id_check(const struct dp_command *command, const char *text)
@@ -39,7 +41,23 @@ static int print_for_person(const char *capture_id, const json_t *document)
     return 0;
 }
 
-int dp_capture_print(const char *capture_id, const char *text, bool json)
+static int write_page(const json_t *document, const char *path, bool quiet)
+{
+    struct dp_diag diag = {""};
+    char *page = NULL;
+    size_t len = 0;
+    int rc = dp_report_html(document, NULL, NULL, &page, &len);
+    if (!rc)
+        rc = dp_whole_file_put(path, page, len, &diag);
+    free(page);
+    if (rc)
+        return dp_trouble("%s", dp_reason(&diag, rc));
+    if (!quiet)
+        printf("The report as a page: %s\n", path);
+    return 0;
+}
+
+int dp_capture_print(const char *capture_id, const char *text, bool json, const char *html)
 {
     json_error_t error;
     json_t *document = json_loads(text, JSON_REJECT_DUPLICATES, &error);
@@ -52,6 +70,8 @@ int dp_capture_print(const char *capture_id, const char *text, bool json)
         printf("%s%s", text, text[0] && text[strlen(text) - 1] == '\n' ? "" : "\n");
     else if (!rc)
         rc = print_for_person(capture_id, document);
+    if (!rc && html && write_page(document, html, json))
+        exit_code = DP_EXIT_TROUBLE;
     json_decref(document);
     if (rc)
         return dp_trouble("the collector's document of capture %s can't be read: %s", capture_id,
@@ -64,7 +84,7 @@ int dp_capture_print(const char *capture_id, const char *text, bool json)
 int dp_cli_capture(int argc, char **argv)
 {
     static const struct dp_command commands[] = {
-        {"run", "--path PATH [--filter BPF] [--duration TIME] [--partial] [--json]",
+        {"run", "--path PATH [--filter BPF] [--duration TIME] [--partial] [--json] [--html FILE]",
          "Captures at all vantage points of a path at the same time and says where packets get lost.",
          "  --path PATH        the path, as 'droppoint path set' named it\n"
          "  --filter BPF       capture only what matches (pcap-filter(7)), at every vantage point\n"
@@ -72,6 +92,7 @@ int dp_cli_capture(int argc, char **argv)
          "  --snaplen N        bytes kept of each packet in the agents' local rings (default 256)\n"
          "  --max-packets N    a vantage point stops after so many packets (default: no bound)\n"
          "  --partial          go on without vantage points that can't take part\n"
+         "  --html FILE        also write the report as a page\n"
          "Ctrl-C ends the capture early and gives the verdict on what there is; a second one leaves at "
          "once.\n"
          "Exit code: 0 nothing lost, 1 a fault was located, 2 no capture, 3 inconclusive.\n",
@@ -81,8 +102,12 @@ int dp_cli_capture(int argc, char **argv)
         {"list", "[--limit N] [--json]", "Shows the captures, newest first.",
          "  --limit N          at most so many (default 20)\n", "  droppoint capture list --limit 5\n",
          dp_capture_list_command},
-        {"show", "ID [--json]", "Shows the verdict of a capture again; exit code as for 'capture run'.", NULL,
-         "  droppoint capture show ID\n  droppoint capture show ID --json\n", dp_capture_show_command},
+        {"show", "ID [--json] [--html FILE]",
+         "Shows the verdict of a capture again; exit code as for 'capture run'.",
+         "  --html FILE        also write the report as a page\n",
+         "  droppoint capture show ID\n  droppoint capture show ID --json\n  droppoint capture show ID "
+         "--html report.html\n",
+         dp_capture_show_command},
         {"export", "ID --merge FILE [--all-flows] [--force]",
          "Fetches the packets of a capture from the agents and writes them as one pcapng file in corrected "
          "time order.",

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "cli/locate/whole_file.h"
 #include "cli/remote/capture.h"
 #include "cli/remote/lists.h"
 #include "cli/remote/simple.h"
@@ -8,6 +9,7 @@ struct request {
     const char *capture_id;
     bool json;
     int exit_code;
+    const char *html; /* NULL: none */
 };
 
 static enum dp_take take_list(void *context, const Droppoint__Envelope *envelope)
@@ -46,7 +48,7 @@ static enum dp_take take_document(void *context, const Droppoint__Envelope *enve
     if (envelope->body_case != DROPPOINT__ENVELOPE__BODY_CAPTURE_DOCUMENT)
         return DP_TAKE_MORE;
     request->exit_code =
-        dp_capture_print(request->capture_id, envelope->capture_document->json, request->json);
+        dp_capture_print(request->capture_id, envelope->capture_document->json, request->json, request->html);
     return DP_TAKE_DONE;
 }
 
@@ -54,15 +56,21 @@ int dp_capture_show_command(const struct dp_command *command, int argc, char **a
 {
     struct dp_remote_options options;
     struct dp_words words;
-    if (dp_simple_parse(DP_CAPTURE_GROUP, command, argc, argv, &options, NULL, 0, 1, 1, &words) ||
+    struct dp_diag diag = {""};
+    const char *html = NULL;
+    const struct dp_option more[] = {{"--html", DP_OPTION_TEXT, &html, 0, 0}};
+    if (dp_simple_parse(DP_CAPTURE_GROUP, command, argc, argv, &options, more, 1, 1, 1, &words) ||
         !dp_capture_id_check(command, words.word[0]))
         return DP_EXIT_TROUBLE;
+    int rc = html ? dp_whole_file_check(NULL, 0, html, &diag) : 0;
+    if (rc)
+        return dp_trouble("%s", dp_reason(&diag, rc));
     Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
     Droppoint__CaptureShow show = DROPPOINT__CAPTURE_SHOW__INIT;
     show.capture_id = (char *)words.word[0];
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_CAPTURE_SHOW;
     envelope.capture_show = &show;
-    struct request request = {words.word[0], options.json, DP_EXIT_TROUBLE};
+    struct request request = {words.word[0], options.json, DP_EXIT_TROUBLE, html};
     int exit_code = dp_simple_ask(&options, &envelope, take_document, &request);
     return exit_code ? exit_code : request.exit_code;
 }

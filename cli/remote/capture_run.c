@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/locate/whole_file.h"
 #include "cli/remote/capture.h"
 #include "cli/remote/live_line.h"
 #include "cli/remote/simple.h"
@@ -18,7 +19,7 @@
 
 struct run {
     struct dp_remote_options options;
-    const char *path, *filter;
+    const char *path, *filter, *html;
     uint64_t duration_ms, snaplen, max_packets;
     bool partial;
 
@@ -158,7 +159,7 @@ static void take_done(struct run *run, const Droppoint__CaptureDone *done)
         run->exit_code = dp_trouble("no verdict: %s",
                                     done->text && done->text[0] ? done->text : dp_err_sentence(done->code));
     else
-        run->exit_code = dp_capture_print(run->capture_id, done->json, run->options.json);
+        run->exit_code = dp_capture_print(run->capture_id, done->json, run->options.json, run->html);
 }
 
 static enum dp_take take(void *context, const Droppoint__Envelope *envelope)
@@ -185,7 +186,8 @@ static enum dp_take take_document(void *context, const Droppoint__Envelope *enve
     struct run *run = context;
     if (envelope->body_case != DROPPOINT__ENVELOPE__BODY_CAPTURE_DOCUMENT)
         return DP_TAKE_MORE;
-    run->exit_code = dp_capture_print(run->capture_id, envelope->capture_document->json, run->options.json);
+    run->exit_code =
+        dp_capture_print(run->capture_id, envelope->capture_document->json, run->options.json, run->html);
     return DP_TAKE_DONE;
 }
 
@@ -308,6 +310,7 @@ int dp_capture_run_command(const struct dp_command *command, int argc, char **ar
         {"--snaplen", DP_OPTION_NUMBER, &run.snaplen, 64, 262144},
         {"--max-packets", DP_OPTION_NUMBER, &run.max_packets, 1, INT64_MAX},
         {"--partial", DP_OPTION_FLAG, &run.partial, 0, 0},
+        {"--html", DP_OPTION_TEXT, &run.html, 0, 0},
     };
     if (dp_simple_parse(DP_CAPTURE_GROUP, command, argc, argv, &run.options, more,
                         sizeof more / sizeof more[0], 0, 0, &words))
@@ -319,7 +322,9 @@ int dp_capture_run_command(const struct dp_command *command, int argc, char **ar
         return dp_usage_error(DP_CAPTURE_GROUP, command, "'%s' is not the name of a path", run.path);
     if (run.filter[0] && check_filter(run.filter, &diag))
         return dp_trouble("%s", diag.text);
-    int rc = dp_session_open(&run.options, &run.session, &diag);
+    int rc = run.html ? dp_whole_file_check(NULL, 0, run.html, &diag) : 0;
+    if (!rc)
+        rc = dp_session_open(&run.options, &run.session, &diag);
     if (rc)
         return dp_trouble("%s", dp_reason(&diag, rc));
     return run_capture(&run);

@@ -196,13 +196,18 @@ static void one_finding(const struct html *page, size_t index, const json_t *fin
     html_text(page, doc_text(finding, "code"));
     html_print(page, "</span> ");
     place(page, finding);
-    html_print(page, "</h3>\n<p>");
-    html_prose(page, doc_text(finding, "summary"));
-    html_print(page, "</p>\n");
+    html_print(page, "</h3>\n");
+    /* The verdict has said it already where it speaks of this finding. */
+    bool said = finding == doc_verdict_finding(page->document);
+    if (!said) {
+        html_print(page, "<p>");
+        html_prose(page, doc_text(finding, "summary"));
+        html_print(page, "</p>\n");
+    }
     reply(page, finding);
     figures(page, finding);
     flows(page, finding);
-    if (doc_has(finding, "next_step")) {
+    if (!said && doc_has(finding, "next_step")) {
         html_print(page, "<p class=\"next\"><strong>Next step</strong> ");
         html_prose(page, doc_text(finding, "next_step"));
         html_print(page, "</p>\n");

@@ -246,6 +246,28 @@ static void test_verdicts(void **state)
     assert_string_equal(output.out, "");
 }
 
+static void test_verdicts_as_pages(void **state)
+{
+    (void)state;
+    struct output output;
+    char line[300], page[OUTPUT];
+    (void)snprintf(line, sizeof line, "capture show c1 --html %s", in_directory("page.html"));
+    assert_int_equal(run(&output, line), 3);
+    assert_says(output.out, "page.html");
+    slurp("page.html", page);
+    assert_says(page, "<!DOCTYPE html>");
+    (void)snprintf(line, sizeof line, "capture run --path loss --json --html %s", in_directory("page.html"));
+    assert_int_equal(run(&output, line), 1);
+    assert_int_equal(output.out[0], '{');
+    assert_string_equal(output.err, "");
+    slurp("page.html", page);
+    assert_says(page, "<title>droppoint: loss");
+    /* Where no page can be written nothing is captured. */
+    assert_int_equal(run(&output, "capture run --path loss --html /nowhere/page.html"), 2);
+    assert_says(output.err, "/nowhere/page.html: cannot be written");
+    assert_string_equal(output.out, "");
+}
+
 static void test_captures_that_do_not_start(void **state)
 {
     (void)state;
@@ -429,13 +451,21 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),           cmocka_unit_test(test_fingerprints_are_tidied),
-        cmocka_unit_test(test_a_no_is_told),   cmocka_unit_test(test_no_answer),
-        cmocka_unit_test(test_refused_key),    cmocka_unit_test(test_missing_key),
-        cmocka_unit_test(test_nobody_there),   cmocka_unit_test(test_wrong_words),
-        cmocka_unit_test(test_verdicts),       cmocka_unit_test(test_captures_that_do_not_start),
-        cmocka_unit_test(test_interrupt),      cmocka_unit_test(test_live_line_on_a_terminal),
-        cmocka_unit_test(test_collector_lost), cmocka_unit_test(test_two_sessions_of_one_operator),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_fingerprints_are_tidied),
+        cmocka_unit_test(test_a_no_is_told),
+        cmocka_unit_test(test_no_answer),
+        cmocka_unit_test(test_refused_key),
+        cmocka_unit_test(test_missing_key),
+        cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_wrong_words),
+        cmocka_unit_test(test_verdicts_as_pages),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_captures_that_do_not_start),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_live_line_on_a_terminal),
+        cmocka_unit_test(test_collector_lost),
+        cmocka_unit_test(test_two_sessions_of_one_operator),
         cmocka_unit_test(test_export),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
