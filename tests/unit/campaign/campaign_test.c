@@ -20,12 +20,12 @@ static const uint64_t open_seeds[] = {353};
 static const uint64_t dimension_seeds[] = {
     42,   74,   238,  381,  441,  711,  912,  1670, 2537, 3390, /* addresses rewritten, in a row too */
     263,  424,  621,  906,  1697, 1804, 2513, 129,  1997, 2161, /* numbers, fields, time stamps */
-    765,  1008, 1534, 1584, 2793, 827,  1257, 1409, 3738, 3829, /* SYN proxies, proxies */
+    765,  1008, 1584, 2793, 827,  1257, 1409, 3738, 3829,       /* SYN proxies, proxies */
     645,  746,  1951, 2271, 2319, 2567, 3579, 498,  1174,       /* with headers, transparent, TLS */
     71,   127,  191,  439,  537,  1118, 1597, 2225,             /* tunnels */
     23,   31,   412,  694,  2132, 2343, 3151,                   /* snap lengths */
     309,  845,  961,  1223, 1692, 3679,                         /* captures from midway on */
-    106,  141,  226,  485,  1197, 2627, 2651,                   /* all seen twice */
+    106,  226,  485,  1197, 2627, 2651,                         /* all seen twice */
     10,   83,   269,  505,  1408, 1982, 3013,                   /* clocks that are set */
     2011, 2153, 3301, 1957, 2146, 2189,                         /* many flows; few losses */
 };
