@@ -11,7 +11,9 @@
 #include "collector/run/engine.h"
 #include "collector/run/run.h"
 
-#define CREDIT_AGENT ((uint64_t)8 * 1024 * 1024)   /* payload bytes that one agent may have under way */
+/* Payload bytes that one agent may have under way. What has come and is not located yet stands between the last
+ * batch and the verdict; this much is a third of a million packets of bulk TCP. */
+#define CREDIT_AGENT ((uint64_t)2 * 1024 * 1024)
 #define CREDIT_TOTAL ((uint64_t)512 * 1024 * 1024) /* ... and all of them */
 #define CREDIT_LEAST ((uint64_t)1280 * 1024)       /* one batch must always fit */
 #define HEARTBEAT_MS 1000

@@ -151,7 +151,6 @@ store_captures() {
     store_agents "$1" "$2"
     for ((i = 0; i < repeat; i++)); do
         store_capture
-        echo "$rate $late $records $batches" >&2
         rates+=("$rate") lates+=("$late")
     done
     rate=$(median "${rates[@]}")
@@ -175,20 +174,104 @@ store_recover() {
     check_stored "$store/verdict.json"
 }
 
+# --- what others make of it, in the same PostgreSQL ---
+
+peer_sql() { database=peer store_sql "$@"; }
+
+peer_idle() { [ "$(store_sql -c "SELECT count(*) FROM pg_stat_activity WHERE datname = 'peer'")" = 0 ]; }
+
+# One row for each packet, and nothing else done: COPY from a file on the server. Sets rate and stored (bytes in all).
+peer_rows() {
+    local begun
+    peer_sql -c "CREATE TABLE packet (position smallint, ts_ns bigint, src inet, dst inet, src_port int, dst_port int,
+        seq bigint, ack bigint, flags smallint, len int, ttl smallint, ip_id int, hash bigint);
+        COPY (SELECT i % 5, 1800000000000000000 + i * 1000, '192.0.2.1'::inet + i % 200, '198.51.100.9'::inet,
+        20000 + i % 200, 443, 100000 + i * 1448, 5000, 24, 1448, 64, i % 65536, i * 2654435761
+        FROM generate_series(1::bigint, $packets) i) TO '$store/state/rows'"
+    begun=${EPOCHREALTIME/./}
+    peer_sql -c "COPY packet FROM '$store/state/rows'"
+    rate=$(calc "$packets / (${EPOCHREALTIME/./} - $begun) * 1e6" %.0f)
+    stored=$(peer_sql -c "SELECT pg_total_relation_size('packet')")
+}
+
+# pmacctd_run FILE: pmacctd reads the file into its table, which keeps what tells packets apart. Sets took (microseconds).
+pmacctd_run() {
+    local begun=${EPOCHREALTIME/./}
+    cat >"$store/pmacctd.conf" <<CONF
+daemonize: false
+pcap_savefile: $1
+plugins: pgsql
+aggregate: src_host, dst_host, src_port, dst_port, proto, tcpflags, timestamp_arrival
+plugin_buffer_size: 1024000
+plugin_pipe_size: 1024000000
+sql_host: $store/state/postgresql.run
+sql_user: $store_user
+sql_db: peer
+sql_table: acct
+sql_optimize_clauses: true
+sql_num_protos: true
+sql_dont_try_update: true
+sql_use_copy: true
+sql_refresh_time: 3600
+sql_cache_entries: 400009
+CONF
+    job "${as_store_user[@]}" pmacctd -f "$store/pmacctd.conf" >"$store/pmacctd.log" 2>&1 || true
+    wait_for 600 peer_idle || die "pmacctd does not end"
+    took=$((${EPOCHREALTIME/./} - begun))
+}
+
+# One vantage point's file; what its start and end take (it rests for some seconds) is measured with a file of one packet
+# and does not count. Sets peer_packets (those in the database), rate, stored (bytes in all).
+peer_pmacctd() {
+    local took idle
+    peer_sql -c "CREATE TABLE acct (ip_src inet NOT NULL, ip_dst inet NOT NULL, port_src int NOT NULL, port_dst int NOT NULL,
+        tcp_flags smallint NOT NULL, ip_proto smallint NOT NULL, timestamp_arrival timestamp NOT NULL,
+        timestamp_arrival_residual int NOT NULL, packets bigint NOT NULL, bytes bigint NOT NULL)"
+    tcpdump -Z root -r "$work/captures/mx1-eth0.pcap" -c 1 -w "$store/one.pcap" 2>/dev/null
+    pmacctd_run "$store/one.pcap"
+    idle=$took
+    peer_sql -c "TRUNCATE acct"
+    pmacctd_run "$work/captures/mx1-eth0.pcap"
+    read -r peer_packets stored < <(peer_sql -F ' ' -c "SELECT coalesce(sum(packets), 0), pg_total_relation_size('acct') FROM acct")
+    ((peer_packets > 0)) || die "pmacctd stored nothing: $(tail -3 "$store/pmacctd.log")"
+    rate=$(calc "$peer_packets / ($took - $idle) * 1e6" %.0f)
+}
+
+peers() {
+    local own=$1 rate stored peer_packets
+    store_sql -c 'CREATE DATABASE peer'
+    peer_rows
+    row "PostgreSQL alone: one row a packet, \`COPY\` of $packets (one run)" "" "$rate" "$(calc "$own / $rate" %.1f)" \
+        "$(calc "$stored / $packets" %.1f)" ""
+    if have pmacctd; then
+        peer_pmacctd
+        row "\`pmacctd\` with its pgsql plugin and \`COPY\`: $peer_packets packets of one file (one run)" "" "$rate" \
+            "$(calc "$own / $rate" %.1f)" "$(calc "$stored / $peer_packets" %.1f)" ""
+    fi
+    store_sql -c 'DROP DATABASE peer'
+}
+
 bench_store() {
     [ "$(id -u)" = 0 ] || die "store needs root: PostgreSQL runs as $store_user"
-    local lost path=() droppoint push records bytes batches rate late stored took
+    local lost path=() droppoint push records bytes batches rate late stored took own wire
     trap store_down EXIT
     make_files "$work/captures" "$packets"
     lost=$(awk '/^lost/ {print $2}' "$work/captures/truth")
     store_up
-    for agents in ${AGENTS:-1 5}; do
-    for rec in ${RECS:-4096 50}; do
-    store_captures $rec $agents
-    echo "$agents agents $rec: $records $bytes $batches rate $rate late $late stored $(calc "$stored / $records")"  >&2
-    done
-    done
-    ((${RECOVER:-1})) && store_recover && echo "recover $took"
+    store_captures 4096 1
+    own=$rate wire=$(calc "$bytes / $records")
+    head_row "$records packets of five vantage points" batches "packets a second committed" "droppoint's rate against it" \
+        "bytes a packet in the database" "seconds from the last batch to the verdict"
+    row "droppoint, one agent" "$batches" "$rate" 1 "$(calc "$stored / $records")" "$late"
+    peers "$own"
+    store_captures 4096 5
+    row "droppoint, five agents" "$batches" "$rate" "$(calc "$own / $rate" %.1f)" "$(calc "$stored / $records")" "$late"
+    store_captures $small_records 1
+    row "droppoint, one agent, at most $small_records packets a batch" "$batches" "$rate" "$(calc "$own / $rate" %.1f)" \
+        "$(calc "$stored / $records")" "$late"
+    store_recover
+    echo
+    echo "The batches' payload on the wire: $wire bytes a packet in full batches. A collector that finds the capture of $batches batches without a verdict reads them back and draws it $took s after its own start. Load average after: $(cut -d' ' -f1 /proc/loadavg)."
     store_down
     trap - EXIT
 }
