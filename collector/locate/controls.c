@@ -20,12 +20,13 @@ static int by_key(const void *a, const void *b)
 enum without { WITHOUT_WINDOW, WITHOUT_NUMBER_AND_WINDOW };
 
 /* Those that show once, in order of their keys. */
-static size_t keys_of(const struct lane *control, int64_t acknowledged, enum without without,
+static size_t keys_of(const struct lane *control, int64_t acknowledged, enum without without, size_t look_at,
                       struct key keys[LOOK_AT])
 {
     size_t n = 0, kept = 0;
-    for (size_t i = 0; i < control->count && n < LOOK_AT; i++) {
-        const struct observation *o = lane_at(control, i);
+    const struct observation *o;
+    struct lane_cursor cursor = lane_from(control, 0);
+    while (n < look_at && (o = lane_next(&cursor)) != NULL) {
         uint64_t key = control_key_moved(o, 0, acknowledged);
         if (without == WITHOUT_NUMBER_AND_WINDOW)
             key = control_key_bare(o, acknowledged);
@@ -95,8 +96,8 @@ bool pairing_control_shift(const struct lane *first, const struct lane *second, 
 {
     struct key a[LOOK_AT], b[LOOK_AT];
     uint32_t by[LOOK_AT];
-    size_t n = keys_of(first, 0, WITHOUT_NUMBER_AND_WINDOW, a),
-           m = keys_of(second, acknowledged, WITHOUT_NUMBER_AND_WINDOW, b), votes = 0, most = 0;
+    size_t n = keys_of(first, 0, WITHOUT_NUMBER_AND_WINDOW, LOOK_AT, a),
+           m = keys_of(second, acknowledged, WITHOUT_NUMBER_AND_WINDOW, LOOK_AT, b), votes = 0, most = 0;
     for (size_t i = 0, k = 0; next_common(a, n, &i, b, m, &k); i++, k++)
         by[votes++] = a[i].o->hash - b[k].o->hash;
     if (votes)
@@ -143,25 +144,42 @@ bool pairing_answer_shift(const struct ack_lane *first, const struct ack_lane *s
     return shift_trusted(&shift);
 }
 
+static void compare(const struct observation *x, const struct observation *y, struct likeness *like)
+{
+    bool stamps = x->marks & y->marks & MARK_HAS_TS, ids = x->marks & y->marks & MARK_HAS_IP_ID;
+    bool windows = !(x->tcp_flags & DP_TCP_RST);
+    uint32_t by = x->tsval - y->tsval;
+    like->same++;
+    like->windows += windows;
+    like->equal_windows += windows && x->mss == y->mss;
+    like->ids += ids;
+    like->equal_ids += ids && x->ip_id == y->ip_id;
+    like->half_stamped += ((x->marks ^ y->marks) & MARK_HAS_TS) != 0;
+    like->stamps += stamps;
+    like->equal_stamps += stamps && by == 0;
+    like->ts_asked += stamps;
+    if (stamps && like->ts_votes == 0)
+        like->ts_by = by;
+    like->ts_votes += stamps && by == like->ts_by;
+}
+
+#define ENOUGH 8
+
 void pairing_compare_controls(const struct lane *first, const struct lane *second, struct likeness *like)
 {
     struct key a[LOOK_AT], b[LOOK_AT];
-    size_t n = keys_of(first, 0, WITHOUT_WINDOW, a), m = keys_of(second, 0, WITHOUT_WINDOW, b);
-    for (size_t i = 0, k = 0; next_common(a, n, &i, b, m, &k); i++, k++) {
-        const struct observation *x = a[i].o, *y = b[k].o;
-        bool stamps = x->marks & y->marks & MARK_HAS_TS, ids = x->marks & y->marks & MARK_HAS_IP_ID;
-        uint32_t by = x->tsval - y->tsval;
-        like->same++;
-        like->windows += !(x->tcp_flags & DP_TCP_RST);
-        like->equal_windows += !(x->tcp_flags & DP_TCP_RST) && x->mss == y->mss;
-        like->ids += ids;
-        like->equal_ids += ids && x->ip_id == y->ip_id;
-        like->half_stamped += ((x->marks ^ y->marks) & MARK_HAS_TS) != 0;
-        like->stamps += stamps;
-        like->equal_stamps += stamps && by == 0;
-        like->ts_asked += stamps;
-        if (stamps && like->ts_votes == 0)
-            like->ts_by = by;
-        like->ts_votes += stamps && by == like->ts_by;
+    size_t found = 0;
+    for (size_t look_at = LOOK_AT / 8; look_at <= LOOK_AT && found < ENOUGH; look_at *= 8) {
+        struct likeness more = *like;
+        size_t n = keys_of(first, 0, WITHOUT_WINDOW, look_at, a),
+               m = keys_of(second, 0, WITHOUT_WINDOW, look_at, b);
+        found = 0;
+        for (size_t i = 0, k = 0; next_common(a, n, &i, b, m, &k); i++, k++, found++)
+            compare(a[i].o, b[k].o, &more);
+        bool last = look_at == LOOK_AT || (first->count <= look_at && second->count <= look_at);
+        if (found >= ENOUGH || last) {
+            *like = more;
+            return;
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 #define BEGINNING 2048
 #define CHOSEN 2048
+#define GLANCE 64
 #define VOTES 256
 #define SURELY_FAR (1LL << 24)
 #define HOPS_MOST 32 /* more is not made by routers */
@@ -36,22 +37,34 @@ static void sort_items(struct strand *s)
     }
 }
 
-int strand_take(const struct lane *lane, struct strand *s)
+/* Of those from number `beginning` on only what has a hash below `below`. */
+static int take(const struct lane *lane, size_t most, size_t beginning, uint64_t below, struct strand *s)
 {
     s->count = 0;
-    size_t most = lane->count < BEGINNING + 2 * CHOSEN ? lane->count : BEGINNING + 2 * CHOSEN;
     int code = dp_grow(&s->items, &s->room, most, sizeof *s->items);
     if (code)
         return code;
-    bool all = lane->count == most;
-    uint64_t below = all ? 0 : ((uint64_t)CHOSEN << 32) / (lane->count - BEGINNING);
     const struct observation *o;
     struct lane_cursor cursor = lane_from(lane, 0);
-    for (size_t i = 0; s->count < most && (o = lane_next(&cursor)) != NULL; i++)
-        if (!(o->tcp_flags & DP_TCP_SYN) && (all || i < BEGINNING || o->hash < below))
+    for (size_t i = 0; s->count < most && (i < beginning || below) && (o = lane_next(&cursor)) != NULL; i++)
+        if (!(o->tcp_flags & DP_TCP_SYN) && (i < beginning || o->hash < below))
             s->items[s->count++] = o;
     sort_items(s);
     return DP_OK;
+}
+
+int strand_take(const struct lane *lane, struct strand *s)
+{
+    if (lane->count <= BEGINNING + 2 * CHOSEN)
+        return take(lane, lane->count, lane->count, 0, s);
+    uint64_t below = ((uint64_t)CHOSEN << 32) / (lane->count - BEGINNING);
+    return take(lane, BEGINNING + 2 * CHOSEN, BEGINNING, below, s);
+}
+
+int strand_glance(const struct lane *lane, struct strand *s)
+{
+    size_t most = lane->count < GLANCE ? lane->count : GLANCE;
+    return take(lane, most, GLANCE, 0, s);
 }
 
 const struct observation *strand_syn(const struct lane *lane)

@@ -14,6 +14,8 @@ struct strand {
 /* Takes what waits in a lane, but SYNs; of a long one the beginning, and of the rest what has the lowest
  * hashes, so that two strands of one stream have packets in common. DP_ERR_NOMEM. */
 int strand_take(const struct lane *lane, struct strand *strand) DP_MUST_CHECK;
+/* Only the first few. DP_ERR_NOMEM. */
+int strand_glance(const struct lane *lane, struct strand *strand) DP_MUST_CHECK;
 void strand_free(struct strand *strand);
 /* The first SYN of a lane; NULL: none. */
 const struct observation *strand_syn(const struct lane *lane);
