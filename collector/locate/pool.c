@@ -71,9 +71,10 @@ static void use_up(struct pool *pool)
 
 static struct pool_piece *piece_new(size_t size)
 {
-    struct pool_piece *piece = aligned_alloc(size < HUGE_PAGE ? size_of(0) : HUGE_PAGE, size);
-    if (!piece)
+    void *memory;
+    if (posix_memalign(&memory, size < HUGE_PAGE ? size_of(0) : HUGE_PAGE, size) != 0)
         return NULL;
+    struct pool_piece *piece = memory;
     if (size >= HUGE_PAGE)
         (void)madvise(piece, size, MADV_HUGEPAGE); /* only advice */
     *piece = (struct pool_piece){.size = size};

@@ -15,10 +15,15 @@ bench_namespaces() {
     done
 }
 
+# How many single packets the receiving interface has got.
+received() {
+    ip -n "$receiver" -s link show rx0 | awk '/RX:/ {getline; print $2}'
+}
+
 # live NAME RATE COMMAND...: starts the capture, waits until it is ready, sends, ends it. Each recorder prints in its own
 # way how many packets it took, so that function took_NAME reads that from $work/out and $work/err.
 live() {
-    local name=$1 rate=$2 pid sent elapsed user system wall kib code
+    local name=$1 rate=$2 pid sent elapsed user system wall kib code before
     shift 2
     ip netns exec "$receiver" "$bin/bench_cost" "$work/cost" "$@" >"$work/out" 2>"$work/err" &
     pid=$!
@@ -27,7 +32,9 @@ live() {
         sleep 0.05
     done
     sleep 0.5
+    before=$(received)
     read -r sent elapsed < <(ip netns exec "$sender" "$bin/bench_blast" tx0 "$rate" "$seconds")
+    [ $(($(received) - before)) = "$sent" ] || die "$sent packets were sent, $(($(received) - before)) came out"
     sleep 1
     kill -INT "$pid" 2>/dev/null || true
     wait "$pid" || true

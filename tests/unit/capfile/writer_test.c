@@ -126,6 +126,40 @@ static void test_many_packets(void **state)
     dp_capfile_close(file);
 }
 
+/* Packets of which little or nothing was kept: lengths, padding and the block after them stay right. */
+static void test_short_packets(void **state)
+{
+    (void)state;
+    struct dp_capwriter *writer = NULL;
+    struct dp_capfile *file = NULL;
+    struct dp_capfile_packet packet;
+    uint32_t interface;
+    assert_int_equal(dp_capwriter_open(path, &writer, NULL), DP_OK);
+    assert_int_equal(dp_capwriter_interface(writer, "x", 1, 0, &interface), DP_OK);
+    for (size_t len = 0; len < 9; len++)
+        assert_int_equal(dp_capwriter_packet(writer, 0, 7,
+                                             (const uint8_t *)"\x91\x92\x93\x94\x95\x96\x97\x98", len, 60,
+                                             NULL),
+                         DP_OK);
+    uint64_t size = dp_capwriter_size(writer);
+    assert_int_equal(dp_capwriter_close(writer, NULL), DP_OK);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, size);
+    assert_int_equal(dp_capfile_open(path, &file, NULL), DP_OK);
+    for (size_t len = 0; len < 9; len++) {
+        assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_OK);
+        assert_int_equal(packet.captured, len);
+        assert_int_equal(packet.wire_len, 60);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(packet.data[i], 0x91 + i);
+        for (size_t i = len; i % 4; i++) /* the padding, which the draft wants to be zero */
+            assert_int_equal(packet.data[i], 0);
+    }
+    assert_int_equal(dp_capfile_next(file, &packet, NULL), DP_ERR_END);
+    dp_capfile_close(file);
+}
+
 static void test_unknown_times_are_left_out(void **state)
 {
     (void)state;
@@ -175,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_what_is_written_reads_back),
         cmocka_unit_test(test_comment_option_bytes),
         cmocka_unit_test(test_many_packets),
+        cmocka_unit_test(test_short_packets),
         cmocka_unit_test(test_unknown_times_are_left_out),
         cmocka_unit_test(test_failures),
     };
