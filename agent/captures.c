@@ -21,6 +21,7 @@ struct agent_capture {
     char *filter; /* in force, as it is shown */
     uint64_t request;
     struct dp_capture_process *process; /* NULL after it ended */
+    uint64_t ring_bytes;                /* that its ring may take while the process runs */
     struct agent_stream
         *stream; /* NULL before start, after the end, and where the collector does not want it */
     bool started;
@@ -201,12 +202,32 @@ static void on_over(void *context, const char *reason, bool forgotten)
 
 /* --- from the collector --- */
 
-/* Old rings make room for the new one. */
-static int make_ring_room(const struct agent *agent, uint64_t bytes, struct dp_diag *diag)
+/* Sets the bound of a new ring, so that all of them together keep theirs at every moment: what running
+ * captures may take is theirs, and old rings make room. It gets half of what is free at most, so that the
+ * next one gets some too; 0 where that is too little for a ring. */
+static int make_ring_room(const struct agent *agent, struct agent_capture *own, uint64_t wanted,
+                          struct dp_diag *diag)
 {
     char root[PATH_MAX];
-    int code = agent_ring_root(agent->settings.state_directory, root);
-    return code == DP_OK ? dp_ring_trim(root, agent->settings.ring_bytes - bytes, diag) : code;
+    uint64_t all = agent->settings.ring_bytes, left = 0;
+    const struct agent_capture *capture;
+    DL_FOREACH(agent->captures, capture)
+    if (capture->process)
+        all -= capture->ring_bytes < all ? capture->ring_bytes : all;
+    uint64_t bytes = wanted < all / 2 ? wanted : all / 2;
+    int code = bytes > 0 ? agent_ring_root(agent->settings.state_directory, root) : DP_OK;
+    if (code == DP_OK && bytes > 0)
+        code = dp_ring_trim(root, all - bytes, &left, diag);
+    if (left > all - bytes)
+        bytes = left < all ? all - left : 0;
+    own->ring_bytes = bytes < DP_RING_LEAST ? 0 : bytes;
+    if (code == DP_OK && own->ring_bytes < wanted)
+        dp_log(&agent->log, DP_LOG_WARNING,
+               "Capture %s at %s keeps %llu KiB of packets instead of %llu: all rings together have %llu "
+               "(ring_bytes).",
+               own->capture_id, own->vantage, (unsigned long long)own->ring_bytes / 1024,
+               (unsigned long long)wanted / 1024, (unsigned long long)agent->settings.ring_bytes / 1024);
+    return code;
 }
 
 static int check_request(const struct agent *agent, const Droppoint__CapturePrepare *message,
@@ -243,14 +264,14 @@ static int start_process(struct agent *agent, struct agent_capture *capture,
         .snaplen = message->snaplen,
         .duration_ms = message->duration_ms,
         .max_packets = message->max_packets,
-        .ring_bytes = ring_bytes < agent->settings.ring_bytes ? ring_bytes : agent->settings.ring_bytes,
         .ring_directory = ring,
     };
     memcpy(spec.hash_key, message->hash_key.data, sizeof spec.hash_key);
     int code =
         agent_ring_path(agent->settings.state_directory, capture->capture_id, capture->interface, ring);
-    if (code == DP_OK && spec.ring_bytes > 0)
-        code = make_ring_room(agent, spec.ring_bytes, diag);
+    if (code == DP_OK)
+        code = make_ring_room(agent, capture, ring_bytes, diag);
+    spec.ring_bytes = capture->ring_bytes;
     return code == DP_OK ? dp_capture_prepare(agent->loop, agent->settings.capture_program, &spec, &events,
                                               capture, &capture->process, diag)
                          : code;

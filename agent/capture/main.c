@@ -64,9 +64,14 @@ static int read_config(struct dp_pipe_reader *control, struct dp_pipe_config *re
     }
 }
 
+/* The lock, which goes with the process, keeps the directory from being deleted to make room for other rings.
+ */
 static int enter_ring_directory(const struct dp_pipe_config *config, struct dp_diag *diag)
 {
-    if (config->ring_bytes && chdir(config->ring_directory) != 0)
+    if (!config->ring_bytes)
+        return DP_OK;
+    int fd = chdir(config->ring_directory) == 0 ? open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0 || flock(fd, LOCK_SH) != 0)
         return dp_fail(diag, errno == EACCES ? DP_ERR_DENIED : DP_ERR_IO,
                        "The ring's directory %s can't be entered: %s.", config->ring_directory,
                        strerror(errno));

@@ -19,9 +19,9 @@
     (2 * DP_TAP_BLOCK_MS + 50) /* the kernel has handed over a block that was open at the stop               \
                                 */
 #define QUIET_NS (QUIET_MS * 1000000LL)
-#define PAST_STOP_NS 1000000   /* stamps of several CPUs may cross each other by less */
-#define OLD_NS 3000000000LL    /* no packet waits for so long, whatever the counters say */
-#define EARLY_MS 1000          /* how long after the start older packets may still come */
+#define PAST_STOP_NS 1000000 /* stamps of several CPUs may cross each other by less */
+#define OLD_NS 3000000000LL  /* no packet waits for so long, whatever the counters say */
+#define EARLY_MS 1000        /* how long after the start older packets may still come */
 
 enum phase {
     WAITING, /* for START; packets are thrown away */
@@ -142,8 +142,8 @@ static void note_complete(struct dp_recorder *r, int64_t until_ns)
  * must not look like data that is still to come: how far is the capture complete? Up to now, if the kernel
  * holds nothing back; less the time in which a packet that has its stamp already may still be on its way into
  * the kernel's buffer, which is far shorter than a block stays open. Where the kernel's count can't tell
- * (libpcap may have to filter by itself), only what is too old for any block is surely here. The clock is read
- * first, so that what comes meanwhile lies behind it. */
+ * (libpcap may have to filter by itself), only what is too old for any block is surely here. The clock is
+ * read first, so that what comes meanwhile lies behind it. */
 static void ask_kernel(struct dp_recorder *r)
 {
     int64_t now = now_ns();

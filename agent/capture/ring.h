@@ -48,8 +48,12 @@ const char *dp_ring_export_left_out(const struct dp_ring_export *export);
 
 void dp_ring_export_close(struct dp_ring_export *export);
 
-/* Deletes the oldest directories of `root` (one for each capture) until what is left has at most max_bytes.
- * Directories in which a capture still runs stay. An absent root is fine. DP_ERR_IO. */
-int dp_ring_trim(const char *root, uint64_t max_bytes, struct dp_diag *diag) DP_MUST_CHECK;
+#define DP_RING_LEAST ((uint64_t)512 * 1024) /* the smallest bound that a ring can keep */
+
+/* Deletes the oldest directories of `root` (one for each capture) until the rings that nobody writes any more
+ * have at most max_bytes together. A capture that still writes one keeps them all; so more may be left:
+ * *ret_bytes tells, without what running captures write. An absent root is fine. DP_ERR_IO, DP_ERR_NOMEM. */
+int dp_ring_trim(const char *root, uint64_t max_bytes, uint64_t *ret_bytes,
+                 struct dp_diag *diag) DP_MUST_CHECK;
 
 #endif

@@ -14,7 +14,7 @@
 /* A capture's directory with all that is below it. */
 struct held {
     char name[NAME_MAX + 1];
-    uint64_t bytes;
+    uint64_t bytes; /* of rings that are not written any more */
     time_t newest;
     bool busy;
 };
@@ -58,6 +58,7 @@ static int walk(const char *root, struct list *list)
     if (!tree)
         return DP_ERR_IO;
     struct held *current = NULL;
+    bool written = false; /* the directory that is being read belongs to a running capture */
     int code = DP_OK;
     for (FTSENT *entry; code == DP_OK && (entry = fts_read(tree)) != NULL;) {
         if (entry->fts_info == FTS_D && entry->fts_level == 1) {
@@ -66,10 +67,12 @@ static int walk(const char *root, struct list *list)
         }
         if (code != DP_OK || !current || entry->fts_level < 1)
             continue;
-        if (entry->fts_info == FTS_D)
-            current->busy = current->busy || locked(entry->fts_accpath);
+        if (entry->fts_info == FTS_D) {
+            written = locked(entry->fts_accpath);
+            current->busy = current->busy || written;
+        }
         if (entry->fts_info == FTS_D || entry->fts_info == FTS_F) {
-            current->bytes += entry->fts_info == FTS_F ? (uint64_t)entry->fts_statp->st_size : 0;
+            current->bytes += entry->fts_info == FTS_F && !written ? (uint64_t)entry->fts_statp->st_size : 0;
             if (entry->fts_statp->st_mtime > current->newest)
                 current->newest = entry->fts_statp->st_mtime;
         }
@@ -110,14 +113,16 @@ static int compare_age(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-int dp_ring_trim(const char *root, uint64_t max_bytes, struct dp_diag *diag)
+int dp_ring_trim(const char *root, uint64_t max_bytes, uint64_t *ret_bytes, struct dp_diag *diag)
 {
     struct stat st;
     struct list list = {0};
-    if (stat(root, &st) != 0 && errno == ENOENT)
-        return DP_OK;
-    int code = walk(root, &list);
     uint64_t total = 0;
+    if (stat(root, &st) != 0 && errno == ENOENT) {
+        *ret_bytes = 0;
+        return DP_OK;
+    }
+    int code = walk(root, &list);
     for (size_t i = 0; i < list.count; i++)
         total += list.items[i].bytes;
     if (list.count)
@@ -129,7 +134,8 @@ int dp_ring_trim(const char *root, uint64_t max_bytes, struct dp_diag *diag)
         total -= list.items[i].bytes;
     }
     free(list.items);
-    return code == DP_OK ? DP_OK
-                         : dp_fail(diag, code, "Old rings of packets in %s can't be deleted: %s.", root,
-                                   strerror(errno));
+    if (code != DP_OK)
+        return dp_fail(diag, code, "Old rings of packets in %s can't be deleted: %s.", root, strerror(errno));
+    *ret_bytes = total;
+    return DP_OK;
 }

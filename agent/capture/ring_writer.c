@@ -7,10 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/capture/ring.h"
 #include "common/capfile/capfile.h"
 
-#define LEAST_FILE 65536
-#define BLOCK_ROOM 64 /* a packet block's head, padding and tail at most */
+#define LEAST_FILE (DP_RING_LEAST / DP_RING_FILES)
+#define BLOCK_ROOM 192 /* a packet block's head, padding and tail, and the statistics at the end, at most */
 
 struct dp_ring_writer {
     struct dp_capwriter *file;
@@ -125,6 +126,10 @@ int dp_ring_writer_packet(struct dp_ring_writer *ring, int64_t ts_ns, const uint
         code = rotate(ring, diag);
     if (code != DP_OK)
         return code;
+    /* A packet that is longer than a whole file of a small ring: as much of it as fits. */
+    uint64_t used = dp_capwriter_size(ring->file) + BLOCK_ROOM;
+    if (used + captured > ring->file_bytes)
+        captured = used < ring->file_bytes ? (size_t)(ring->file_bytes - used) : 0;
     code = dp_capwriter_packet(ring->file, ring->interface, ts_ns, frame, captured, wire_len, NULL);
     if (code == DP_OK)
         return DP_OK;

@@ -32,8 +32,8 @@ int dp_tap_read(struct dp_tap *tap, int max, dp_tap_taker taker, void *context, 
                 struct dp_diag *diag) DP_MUST_CHECK;
 
 struct dp_tap_counts {
-    /* Packets that passed the filter and were dropped by the kernel's buffer or the interface since the source
-     * was opened. The last known number where the kernel does not say. */
+    /* Packets that passed the filter and were dropped by the kernel's buffer or the interface since the
+     * source was opened. The last known number where the kernel does not say. */
     uint64_t dropped;
     /* Every other packet that the kernel took for us has been handed on. A block that is still open holds
      * none: the kernel counts a packet as it puts it there. */

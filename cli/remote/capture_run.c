@@ -27,6 +27,7 @@ struct run {
     struct dp_live live;
     bool quiet;                /* no live line */
     bool named[MOST_VANTAGES]; /* vantage points whose trouble has been told */
+    bool away[MOST_VANTAGES];  /* ... and those whose agent is told to be away */
     char capture_id[CAPTURE_ID_SIZE];
     Droppoint__Envelope *latest; /* the newest progress, a copy */
     uint64_t latest_ms;
@@ -84,6 +85,21 @@ static void on_interrupt(uv_signal_t *signal, int number)
     send_cancel(run);
 }
 
+/* Says that a vantage point's agent went away, and that it is back. */
+static void name_away(struct run *run, const Droppoint__VantageProgress *vantage, size_t index)
+{
+    bool away = !strcmp(vantage->state, "away");
+    bool back = run->away[index] && !strcmp(vantage->state, "running");
+    if (away == run->away[index] || !(away || back))
+        return;
+    run->away[index] = away;
+    dp_live_clear(&run->live);
+    char text[512];
+    (void)snprintf(text, sizeof text, "%s: %s", vantage->vantage,
+                   away ? vantage->text : "its agent is back.");
+    fprintf(stderr, "%s\n", dp_printable(text));
+}
+
 /* Says once of each vantage point that it can't take part or dropped out, and what to do. */
 static void name_trouble(struct run *run, const Droppoint__CaptureProgress *progress)
 {
@@ -91,6 +107,7 @@ static void name_trouble(struct run *run, const Droppoint__CaptureProgress *prog
     for (size_t i = 0; i < progress->n_vantages && i < MOST_VANTAGES; i++) {
         const Droppoint__VantageProgress *vantage = progress->vantages[i];
         bool absent = !strcmp(vantage->state, "absent"), failed = !strcmp(vantage->state, "failed");
+        name_away(run, vantage, i);
         if (run->named[i] || !(absent || failed))
             continue;
         run->named[i] = true;

@@ -38,16 +38,22 @@ static json_t *text_or_null(const char *text)
     return text && text[0] ? json_string(text) : json_null();
 }
 
+/* The collector listens on IPv6 sockets, where IPv4 peers look so (RFC 4291, 2.5.5.2). */
+static const char *plain_address(const char *address)
+{
+    return strncmp(address, "::ffff:", 7) == 0 && strchr(address + 7, '.') ? address + 7 : address;
+}
+
 static json_t *agent_object(const Droppoint__AgentEntry *agent)
 {
     bool measured = agent->clock_error_ns >= 0;
-    return json_pack("{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text_or_null(agent->name),
-                     "fingerprint", agent->fingerprint, "state", agent->state, "connected", agent->connected,
-                     "address", text_or_null(agent->address), "last_seen", time_or_null(agent->last_seen_ns),
-                     "clock_offset_ns", measured ? json_integer(agent->clock_offset_ns) : json_null(),
-                     "clock_error_ns", measured ? json_integer(agent->clock_error_ns) : json_null(),
-                     "interfaces", strings(agent->interfaces, agent->n_interfaces), "software",
-                     text_or_null(agent->software));
+    return json_pack(
+        "{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text_or_null(agent->name),
+        "fingerprint", agent->fingerprint, "state", agent->state, "connected", agent->connected, "address",
+        text_or_null(plain_address(agent->address)), "last_seen", time_or_null(agent->last_seen_ns),
+        "clock_offset_ns", measured ? json_integer(agent->clock_offset_ns) : json_null(), "clock_error_ns",
+        measured ? json_integer(agent->clock_error_ns) : json_null(), "interfaces",
+        strings(agent->interfaces, agent->n_interfaces), "software", text_or_null(agent->software));
 }
 
 json_t *dp_agents_document(const Droppoint__AgentList *list)
@@ -133,7 +139,7 @@ static int add_agent(struct dp_table *table, const Droppoint__AgentEntry *agent)
         agent->connected ? "connected" : "away",
         dp_offset_text(agent->clock_offset_ns, agent->clock_error_ns, offset, sizeof offset),
         dp_time_text(agent->last_seen_ns, seen, sizeof seen),
-        agent->address,
+        plain_address(agent->address),
         agent->fingerprint,
         interfaces};
     rc = add_row(table, cells, COUNT(cells));

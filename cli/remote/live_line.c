@@ -51,7 +51,7 @@ static void put_vantage(struct line *line, const Droppoint__VantageProgress *van
 {
     char packets[DP_COUNT_TEXT], dropped[DP_COUNT_TEXT];
     const char *state = vantage->state ? vantage->state : "";
-    bool out = !strcmp(state, "absent") || !strcmp(state, "failed");
+    bool out = !strcmp(state, "absent") || !strcmp(state, "failed") || !strcmp(state, "away");
     put(line, " | %s ", vantage->vantage);
     if (preparing || out)
         put(line, "%s", state);
@@ -98,11 +98,12 @@ static char *break_of(char *text, unsigned columns)
     return NULL;
 }
 
-/* Breaks the line at separators, which are as long as the line feed and the indentation that come there. */
-static void wrap(char *text, unsigned columns, unsigned rows)
+/* Breaks the line at separators, which are as long as the line feed and the indentation that come there. The
+ * first break is in front of the vantage points, so that they keep their places while numbers grow. */
+static void wrap(char *text, char *vantages, unsigned columns, unsigned rows)
 {
-    unsigned row = 1;
-    for (char *at; row < rows && (at = break_of(text, columns)) != NULL; row++) {
+    char *at = rows > 1 && *vantages && break_of(text, columns) ? vantages : NULL;
+    for (unsigned row = 1; at; at = ++row < rows ? break_of(text, columns) : NULL) {
         memcpy(at, "\n  ", 3);
         text = at + 1;
     }
@@ -126,11 +127,12 @@ char *dp_live_render(const Droppoint__CaptureProgress *progress, uint64_t durati
         else
             put(&line, " | no loss so far");
     }
+    size_t head = line.length;
     for (size_t i = 0; i < progress->n_vantages; i++)
         put_vantage(&line, progress->vantages[i], preparing);
     dp_printable(text);
     if (columns >= 4)
-        wrap(text, columns, rows);
+        wrap(text, text + head, columns, rows);
     return text;
 }
 

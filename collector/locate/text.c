@@ -144,8 +144,10 @@ static char *host_step(const struct dp_locate *l, const struct dp_finding *f)
     case DP_PATTERN_SIZE:
         return text_format(
             "On %.*s, look for what drops packets above %u bytes from %s to %s: `ip link show %s` (MTU), "
-            "`nft list ruleset` (rules by length), `nstat -az IpFragFails`. Until then clamp the MSS there: "
-            "`nft add rule inet filter forward tcp flags syn tcp option maxseg size set %u`.",
+            "`nft list ruleset` (rules by length), `nstat -az IpFragFails`. Until then clamp the MSS there, "
+            "with "
+            "your own table and chain: `nft add rule inet filter forward tcp flags syn tcp option maxseg "
+            "size set %u`.",
             n, a, f->size_over, in, out, out, clamp_for(f->size_over));
     case DP_PATTERN_HANDSHAKE:
     case DP_PATTERN_FLOWS:

@@ -83,6 +83,10 @@ void run_capture_state(struct dp_run *run, struct run_agent *agent, const Droppo
     vantage->started = true;
     capture->heard_ms = vantage->heard_ms = uv_now(run->loop);
     take_counts(vantage, state);
+    if (strcmp(vantage->row.state, "away") == 0) {
+        snprintf(vantage->row.state, sizeof vantage->row.state, "running");
+        vantage->row.text[0] = '\0';
+    }
     if (!state->running)
         end_vantage(capture, vantage, state->reason, state->error_text);
     if (state->running && first && capture->engine != NULL && vantage->engine >= 0 &&
@@ -94,11 +98,27 @@ void run_capture_state(struct dp_run *run, struct run_agent *agent, const Droppo
     run_capture_check_end(capture);
 }
 
+/* It captures on without us for a while, and may come back with what it saw. The operator is to know. */
+static void mark_away(struct run_capture *capture, const struct run_agent *agent)
+{
+    for (size_t i = 0; i < capture->vantage_count; i++) {
+        struct run_vantage *vantage = &capture->vantages[i];
+        if (strcmp(vantage->row.agent_key, agent->row.key) != 0 || vantage->engine < 0 || vantage->ended)
+            continue;
+        snprintf(vantage->row.state, sizeof vantage->row.state, "away");
+        snprintf(vantage->row.text, sizeof vantage->row.text,
+                 "Agent %s is not connected any more. Losses behind this point show once it is back.",
+                 agent->row.name);
+    }
+}
+
 void run_captures_agent_gone(struct dp_run *run, struct run_agent *agent)
 {
     struct run_capture *capture, *next;
     HASH_ITER(hh, run->captures, capture, next)
     {
+        if (capture->phase == PHASE_RUNNING)
+            mark_away(capture, agent);
         if (capture->phase != PHASE_PREPARING && capture->phase != PHASE_STORING)
             continue;
         for (size_t i = 0; i < capture->vantage_count; i++) {
@@ -208,7 +228,9 @@ static void running_tick(struct run_capture *capture)
         for (size_t i = 0; i < capture->vantage_count; i++)
             if (capture->vantages[i].engine >= 0 && now - capture->vantages[i].heard_ms > STOP_WAIT_MS)
                 end_vantage(capture, &capture->vantages[i], "crash",
-                            "Its agent does not say that it stopped.");
+                            strcmp(capture->vantages[i].row.state, "away") == 0
+                                ? "Its agent is not connected."
+                                : "Its agent does not confirm that it stopped.");
     run_capture_check_end(capture);
 }
 

@@ -33,7 +33,7 @@ struct dp_engine {
     /* the thread's own */
     struct dp_locate *locate;
     struct dp_batch batch;
-    uint64_t settled_ns; /* when the engine last settled what was complete, uv_hrtime */
+    uint64_t settled_ns;                      /* when the engine last settled what was complete, uv_hrtime */
     int64_t first_ns[DP_LOCATE_MAX_VANTAGES]; /* the first packet; 0: none yet */
     int64_t last_ns[DP_LOCATE_MAX_VANTAGES];  /* its data is complete until here; 0: not told yet */
     bool over[DP_LOCATE_MAX_VANTAGES];        /* its end was told before the finish */

@@ -223,7 +223,8 @@ static void conclude(struct run_capture *capture)
         run_capture_fail(capture, code, "%s", dp_reason(&diag, code));
         return;
     }
-    /* Also where data is missing at the end: nothing is settled before a point's batches tell that it got so far.
+    /* Also where data is missing at the end: nothing is settled before a point's batches tell that it got so
+     * far.
      */
     run_capture_clocks(capture);
     for (size_t i = 0; i < capture->vantage_count && code == DP_OK; i++) {

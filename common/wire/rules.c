@@ -23,7 +23,7 @@ static const char *const endings[] = {"",          "duration",       "stopped", 
                                       "interface", "collector-lost", "crash",   NULL};
 static const char *const agent_states[] = {"pending", "approved", "revoked", NULL};
 static const char *const vantage_states[] = {"preparing", "ready",  "running", "ended",
-                                             "failed",    "absent", NULL};
+                                             "failed",    "absent", "away",    NULL};
 static const char *const phases[] = {"preparing", "running", "draining", NULL};
 static const char *const capture_states[] = {"running", "done", "failed", "aborted", NULL};
 

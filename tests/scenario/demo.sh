@@ -9,4 +9,5 @@ code=$?
 cat "$log"
 result=$(sed -n 's/.*of both captures are in //p' "$log")
 [ -z "$result" ] || rm -rf "$result"
-exit $code
+[ $code = 0 ] || exit $code
+grep -Eq '^[0-9]+ s left \| lost [0-9,]+ packets?, ' "$log" || { echo "no loss was told while the capture ran"; exit 1; }

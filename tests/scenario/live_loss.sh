@@ -167,6 +167,8 @@ before=$(died)
 deadline=$((SECONDS + 40))
 check "agent: the line names the losses while the capture runs" names_them
 lab_stop agent.lb1 KILL
+says_away() { grep -q 'lb1/eth1: Agent lb1 is not connected' "$dir/line" && grep -q 'lb1/eth1 away' "$dir/line"; }
+check "agent: the operator hears at once that it is gone" lab_wait_for 20 says_away
 finish
 check "agent: exit code" test $code = 1
 check "agent: the verdict counts what died before" verdict_is ">= $before"

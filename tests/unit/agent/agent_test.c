@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include <ftw.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -353,6 +355,53 @@ static void test_silence_is_told_and_leaves_no_gap(void **state)
     assert_int_equal(c->faults, 0);
 }
 
+static uint64_t bytes_below; /* nftw has no context */
+
+static int add_bytes(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+    (void)path;
+    (void)place;
+    bytes_below += type == FTW_F ? (uint64_t)st->st_size : 0;
+    return 0;
+}
+
+static uint64_t rings_of(const struct collector *c)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/state/rings", c->directory);
+    bytes_below = 0;
+    (void)nftw(path, add_bytes, 8, FTW_PHYS);
+    return bytes_below;
+}
+
+/* Running captures and old ones: together never more than the bound, and a late one gets its share. */
+static void test_rings_keep_their_bound_together(void **state)
+{
+    struct collector *c = *state;
+    const uint64_t all = 8 << 20;
+    c->ring_bytes = 6 << 20;
+    connect_agent(c, "ring_bytes: 8MiB\n", "");
+    static const char *const interfaces[] = {"ring0", "ring1", "ring2", "ring3", "ring4", "ring5"};
+    uint64_t before = 0;
+    for (unsigned i = 0; i < 4; i++) { /* 4 MiB, 2, 1 and a half */
+        char id[8];
+        (void)snprintf(id, sizeof id, "c%u", i);
+        run_capture(c, id, interfaces[i]);
+        uint64_t now = rings_of(c);
+        assert_true(now > before && now <= all);
+        before = now;
+    }
+    run_capture(c, "c4", interfaces[4]); /* too little is left for a ring: it captures all the same */
+    assert_int_equal(rings_of(c), before);
+    send_stop(c, "c0");
+    send_stop(c, "c1");
+    assert_true(run_until(c, &c->states_ended, 2, SOON));
+    assert_int_equal(rings_of(c), before); /* they stay until room is needed */
+    run_capture(c, "c5", interfaces[5]);
+    assert_true(rings_of(c) <= all && rings_of(c) > all / 2);
+    assert_int_equal(c->faults, 0);
+}
+
 static void test_second_agent_on_the_same_state_is_refused(void **state)
 {
     struct collector *c = *state;
@@ -403,6 +452,7 @@ int main(void)
         TEST(test_unwanted_stream_stops_its_capture),
         TEST(test_full_spool_holds_the_capture_back),
         TEST(test_silence_is_told_and_leaves_no_gap),
+        TEST(test_rings_keep_their_bound_together),
         TEST(test_second_agent_on_the_same_state_is_refused),
         TEST(test_policy_is_read_anew),
     };

@@ -97,8 +97,8 @@ static void take_data(struct collector *c, const Droppoint__StreamData *data)
 {
     struct seen_stream *stream = seen(c, data->epoch, data->stream);
     struct dp_batch batch = {.digest_count = 0};
-    if (c->deaf) {
-        c->lost++;
+    if (c->deaf || (stream && c->lost && data->number > stream->received + 1)) {
+        c->lost++; /* also what was on its way before the agent heard that others are missing */
         return;
     }
     if (!stream || data->number != stream->received + 1 ||
@@ -229,6 +229,7 @@ void collector_open(struct collector *c)
     c->clock.data = c;
     c->role = DP_ROLE_AGENT;
     c->credit = 64 << 20;
+    c->ring_bytes = 1 << 20;
     c->return_credit = true;
     (void)snprintf(c->directory, sizeof c->directory, "/tmp/droppoint-agent-test-XXXXXX");
     assert_non_null(mkdtemp(c->directory));
@@ -333,7 +334,7 @@ void send_prepare(struct collector *c, const char *capture_id, const char *inter
     prepare.filter = (char *)filter;
     prepare.snaplen = 96;
     prepare.duration_ms = 60000;
-    prepare.ring_bytes = 1 << 20;
+    prepare.ring_bytes = c->ring_bytes;
     prepare.hash_key = (ProtobufCBinaryData){.len = sizeof key, .data = key};
     answer(c, DROPPOINT__ENVELOPE__BODY_CAPTURE_PREPARE, &prepare);
 }

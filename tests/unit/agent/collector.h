@@ -17,8 +17,8 @@ struct seen_stream {
     uint64_t received; /* batches */
     uint64_t records, gaps, gap_packets, bytes;
     int64_t complete_ns; /* as the last batch that said so */
-    bool texts;  /* a note had a text */
-    bool closed; /* with last == received */
+    bool texts;          /* a note had a text */
+    bool closed;         /* with last == received */
     unsigned opened;
 };
 
@@ -31,6 +31,7 @@ struct collector {
     char endpoint[256];
     enum dp_peer_role role;
     uint64_t credit;
+    uint64_t ring_bytes; /* that captures ask for */
     bool hold_acks, return_credit, refuse_streams;
     bool deaf; /* batches are lost before they are stored */
     unsigned lost;

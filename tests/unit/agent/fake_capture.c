@@ -1,12 +1,15 @@
 /* Speaks droppoint-capture's pipe without capturing: what it does is in the interface's name.
  * bad0: cannot be prepared; fast0: five batches, then the duration is over; crash0: two batches, then it
- * falls down; flood0: large batches without end; idle0: each 50 ms a batch that only says until when it is
- * complete; all others: a batch each 50 ms until it is stopped. */
+ * falls down; ring0, ring1 ...: as the others, with a ring that is filled at once; flood0: large batches
+ * without end; idle0: each 50 ms a batch that only says until when it is complete; all others: a batch each
+ * 50 ms until it is stopped. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -140,6 +143,18 @@ static void run(struct dp_pipe_reader *reader, const char *interface)
     }
 }
 
+/* As droppoint-capture would in time: locked, and as large as it may be. */
+static void fill_ring(const struct dp_pipe_config *config)
+{
+    if (chdir(config->ring_directory) != 0 ||
+        flock(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LOCK_SH) != 0)
+        exit(1);
+    int fd = open("ring-000001.pcapng", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)config->ring_bytes) != 0)
+        exit(1);
+    (void)close(fd);
+}
+
 int main(void)
 {
     struct dp_pipe_reader *reader;
@@ -155,6 +170,8 @@ int main(void)
         dp_pipe_reader_free(reader);
         return 0;
     }
+    if (strncmp(config.interface, "ring", 4) == 0 && config.ring_bytes > 0)
+        fill_ring(&config);
     uint8_t ready[DP_PIPE_READY_SIZE];
     dp_pipe_ready_pack(&(struct dp_pipe_ready){.link_type = 1, .snaplen = config.snaplen}, ready);
     say(DP_PIPE_READY, 0, ready, sizeof ready);

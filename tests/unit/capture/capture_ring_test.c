@@ -389,7 +389,9 @@ static void test_trim_deletes_the_oldest(void **state)
     char rings[128];
     (void)snprintf(rings, sizeof rings, "%s/rings", root);
     struct dp_diag diag = {""};
-    assert_int_equal(dp_ring_trim(rings, 0, &diag), DP_OK); /* none there yet */
+    uint64_t left = 1;
+    assert_int_equal(dp_ring_trim(rings, 0, &left, &diag), DP_OK); /* none there yet */
+    assert_int_equal(left, 0);
     make_ring("old", 300, 100000);
     make_ring("older", 600, 100000);
     make_ring("new", 10, 100000);
@@ -399,16 +401,29 @@ static void test_trim_deletes_the_oldest(void **state)
     spec.ring_bytes = 1024 * 1024;
     spec.ring_directory = ring; /* c1 */
     start(&seen, &spec);
-    assert_int_equal(dp_ring_trim(rings, 1000000, &diag), DP_OK);
+    send_flow(9100, 9200, 6000, 60);
+    turn(&seen, 1500); /* they are in its files */
+    assert_int_equal(dp_ring_trim(rings, 1000000, &left, &diag), DP_OK);
     assert_true(there("older"));
-    assert_int_equal(dp_ring_trim(rings, 210000, &diag), DP_OK);
+    assert_int_equal(left, 300000); /* what is still being written is not among them */
+    assert_int_equal(dp_ring_trim(rings, 210000, &left, &diag), DP_OK);
     assert_true(!there("older") && there("old") && there("new"));
-    assert_int_equal(dp_ring_trim(rings, 0, &diag), DP_OK);
-    assert_true(!there("old") && !there("new") && there("c1")); /* a capture runs in it */
+    assert_int_equal(dp_ring_trim(rings, 0, &left, &diag), DP_OK);
+    assert_true(!there("old") && !there("new") && there("c1/eth0/ring-000001.pcapng"));
+    assert_int_equal(left, 0);
+    /* A second interface of the same capture, which has ended there. */
+    char command[512];
+    (void)snprintf(command, sizeof command,
+                   "mkdir %s/c1/eth1 && head -c 100000 /dev/zero >%s/c1/eth1/ring-000001.pcapng", rings,
+                   rings);
+    shell(command);
+    assert_int_equal(dp_ring_trim(rings, 0, &left, &diag), DP_OK);
+    assert_int_equal(left, 100000);
+    assert_true(there("c1/eth1"));
     dp_capture_stop(seen.process, "stopped");
     wait_for(&seen, &seen.ended);
     seen_free(&seen);
-    assert_int_equal(dp_ring_trim(rings, 0, &diag), DP_OK);
+    assert_int_equal(dp_ring_trim(rings, 0, &left, &diag), DP_OK);
     assert_false(there("c1"));
 }
 

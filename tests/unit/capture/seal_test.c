@@ -189,7 +189,8 @@ static void test_completeness_rides_along(void **state)
     free(w);
 }
 
-/* While nobody reads, a time that was told stays in front of the door: behind the gap that it is true with. */
+/* While nobody reads, a time that was told stays in front of the door: behind the gap that it is true with.
+ */
 static void test_completeness_waits_for_its_gap(void **state)
 {
     (void)state;

@@ -44,7 +44,7 @@ static void test_agents_document(void **state)
     Droppoint__AgentList list = DROPPOINT__AGENT_LIST__INIT;
     make_agent(&known, "lb1", "approved");
     known.connected = 1;
-    known.address = (char *)"192.0.2.7";
+    known.address = (char *)"::ffff:192.0.2.7";
     known.last_seen_ns = MOMENT;
     known.clock_offset_ns = -250;
     known.clock_error_ns = 90;

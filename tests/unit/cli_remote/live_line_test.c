@@ -53,6 +53,9 @@ static void test_running(void **state)
         dp_live_render(&sample.progress, 30000, 2500, 0, 1, text, sizeof text),
         "10 s left | lost 38 packets, 54,416 bytes | mx1/eth0 12,345 | lb1/eth0 12,344 (kernel dropped "
         "1,007) | lb1/eth1 failed 12,343");
+    sample.points[2].state = (char *)"away";
+    assert_non_null(strstr(dp_live_render(&sample.progress, 30000, 0, 0, 1, text, sizeof text),
+                           "| lb1/eth1 away 12,343"));
     sample.progress.lost_packets = 1;
     assert_non_null(
         strstr(dp_live_render(&sample.progress, 30000, 0, 0, 1, text, sizeof text), "lost 1 packet,"));
@@ -119,6 +122,10 @@ static void test_wrapped_to_the_terminal(void **state)
                         "12 s left | no loss so far\n"
                         "  mx1/eth0 12,345\n"
                         "  lb1/eth0 12,344 | lb1...");
+    /* The vantage points begin on a line of their own, so that they stay where they are. */
+    assert_string_equal(dp_live_render(&sample.progress, 30000, 0, 70, 8, text, sizeof text),
+                        "12 s left | no loss so far\n"
+                        "  mx1/eth0 12,345 | lb1/eth0 12,344 | lb1/eth1 12,343");
     /* What can't be broken is cut. */
     sample.points[0].vantage = (char *)"a-host-with-a-very-long-name/eth0";
     assert_string_equal(dp_live_render(&sample.progress, 30000, 0, 26, 8, text, sizeof text),
