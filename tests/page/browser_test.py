@@ -2,6 +2,7 @@
 """browser_test.py FOLDER: opens the pages that browser.sh has made there, and uses them as a person would."""
 import json
 import sys
+import time
 import traceback
 
 from browser import Browser
@@ -54,10 +55,16 @@ def painted(browser):
 
 def click_packet(browser, index):
     """Scrolls there by the page's own means, and clicks where its line ends."""
-    browser.run("document.getElementById('ladder-view').scrollIntoView({ block: 'center' })")
     browser.run("droppoint.ladder.choose(-1, false)")
+    browser.run("document.getElementById('ladder-view').scrollIntoView({ block: 'center' })")
     browser.run("droppoint.ladder.moveTo(droppoint.ladder.heightOf(arguments[0]) - 150)", index)
-    point = browser.run("return droppoint.ladder.pointOf(arguments[0])", index)
+    # A busy machine lays the page out and scrolls it some time later: the place has to be at rest.
+    point, before = None, 0
+    for _ in range(50):
+        point, before = browser.run("return droppoint.ladder.pointOf(arguments[0])", index), point
+        if point == before:
+            break
+        time.sleep(0.1)
     browser.click(point["x"], point["y"])
     return browser.run("return droppoint.ladder.view.chosen")
 
