@@ -317,7 +317,8 @@ static void tick_running(struct dp_recorder *r, uint64_t now)
         flush_ring(r);
     }
     uint32_t duration = r->parts.config->duration_ms;
-    if (duration && now - r->started_ms >= duration)
+    /* Both are cut to whole milliseconds: one more, or it ends up to a millisecond early. */
+    if (duration && now - r->started_ms > duration)
         begin_stop(r, "duration", "");
 }
 
