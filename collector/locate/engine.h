@@ -33,6 +33,7 @@ enum observation_mark {
     MARK_VISITED = 0x100,
     MARK_HAS_WINDOW = 0x400, /* in its key */
     MARK_OWN = 0x200,        /* made, or taken, by a host on the way that opens connections for others */
+    MARK_ECHOED = 0x800,     /* the same point showed it a second time */
 };
 
 /* One packet as one vantage point saw it. Data (also SYN and FIN, which occupy a sequence number each) covers
@@ -275,8 +276,11 @@ struct local_flow {
     bool known, swapped; /* swapped: def.a is the server */
 };
 
+enum echoing { ECHOES_UNKNOWN, ECHOES_NONE, ECHOES_ALL };
+
 struct vantage {
     char *name;
+    enum echoing echoing; /* whether its capture shows each packet twice */
     uint32_t host; /* the first vantage point of the same host */
     struct local_flow *flows;
     size_t flow_room;
@@ -599,6 +603,10 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
  * points that know a flow by the same name, and joins flows that are one. Looks at what is not settled yet.
  * last: nothing more comes that could tell better. *ret_joined: how many flows became parts of others. */
 int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined) DP_MUST_CHECK;
+
+/* ---- echoes.c ---- */
+/* Forgets the second sightings at points whose captures show each packet twice. */
+void echoes_drop(struct dp_locate *l);
 
 /* ---- custody.c ---- */
 /* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */

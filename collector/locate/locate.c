@@ -434,8 +434,10 @@ static int sweep(struct dp_locate *l, bool final)
     if (!final && !all_begun(l))
         return DP_OK;
     int code = custody_order(l, final);
-    if (code == DP_OK)
-        code = learn(l, final);
+    if (code)
+        return code;
+    echoes_drop(l);
+    code = learn(l, final);
     if (code)
         return code;
     int64_t until = final ? INT64_MAX : fed_until(l); /* by the fitted clocks */
