@@ -174,6 +174,8 @@ struct half {
     bool ts_ignored;     /* something on the path rewrites its TCP time stamps, ... */
     bool id_ignored;     /* ... its IP IDs */
     bool window_ignored; /* ... its windows: their scale is another one */
+    bool hash_cut;       /* datagrams: the points keep unlike much of long ones; all of them at least ... */
+    uint8_t hash_least;  /* ... so many bytes of payload */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
     uint8_t window_vantage;
@@ -603,6 +605,12 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
  * points that know a flow by the same name, and joins flows that are one. Looks at what is not settled yet.
  * last: nothing more comes that could tell better. *ret_joined: how many flows became parts of others. */
 int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined) DP_MUST_CHECK;
+
+/* ---- datagrams.c ---- */
+/* What makes a packet of a flow that is not TCP itself. */
+uint64_t datagram_key(const struct flow *flow, int half, const struct observation *o);
+/* Finds out by what such packets can be recognised at all points. DP_ERR_NOMEM. */
+int datagrams_align(struct dp_locate *l, struct flow *flow) DP_MUST_CHECK;
 
 /* ---- echoes.c ---- */
 /* Forgets the second sightings at points whose captures show each packet twice. */

@@ -113,19 +113,14 @@ static uint64_t mix(uint64_t h, uint64_t value)
 static uint64_t key_of(const struct dp_digest *d, const struct observation *o, const struct flow *flow,
                        int half, uint32_t vantage)
 {
-    uint64_t h = mix(0x243f6a8885a308d3ULL, flow->proto);
-    if (flow->proto == 6) {
-        h = mix(h, d->tcp_flags & 0x3f);
-        for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
-            h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
-        uint64_t key =
-            control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
-        key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
-        return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
-    }
-    h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
-    h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
-    return h;
+    if (flow->proto != 6)
+        return datagram_key(flow, half, o);
+    uint64_t h = mix(0x243f6a8885a308d3ULL, d->tcp_flags & 0x3f);
+    for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
+        h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
+    uint64_t key = control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
+    key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
+    return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
 }
 
 static void fill_observation(struct observation *o, const struct dp_digest *d, const struct flow *flow,
