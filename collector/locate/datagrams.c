@@ -1,6 +1,6 @@
-/* Datagrams (UDP, ICMP ...) have no positions: they are recognised by a hash of their payload. Where the points of
- * a path keep unlike much of each packet their hashes cover unlike much, too, and say nothing: then length and IP
- * ID must do for the long ones. */
+/* Datagrams (UDP, ICMP ...) have no positions: they are recognised by a hash of their payload. Where the
+ * points of a path keep unlike much of each packet their hashes cover unlike much, too, and say nothing: then
+ * length and IP ID must do for the long ones. */
 #include <stdlib.h>
 
 #include "collector/locate/engine.h"
@@ -47,7 +47,8 @@ static size_t list(const struct lane *lane, uint8_t least, uint64_t ids[COMPARED
 {
     size_t count = 0;
     const struct observation *o;
-    for (struct lane_cursor cursor = lane_from(lane, 0); count < COMPARED && (o = lane_next(&cursor)) != NULL;)
+    for (struct lane_cursor cursor = lane_from(lane, 0);
+         count < COMPARED && (o = lane_next(&cursor)) != NULL;)
         if (o->payload > least)
             ids[count++] = (uint64_t)o->payload << 16 | o->ip_id;
     qsort(ids, count, sizeof *ids, by_number);

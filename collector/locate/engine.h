@@ -54,7 +54,7 @@ struct observation {
     uint16_t mss; /* of a SYN */
     uint8_t hash_len;
     uint8_t ttl;
-    uint8_t options; /* of a SYN: OPTION_* */
+    uint8_t options; /* of a SYN: OPTION_*; without stream positions: what its SACK blocks say, in its key */
 };
 
 enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4, OPTIONS_CUT = 8 /* there may be more */ };
@@ -174,6 +174,7 @@ struct half {
     bool ts_ignored;     /* something on the path rewrites its TCP time stamps, ... */
     bool id_ignored;     /* ... its IP IDs */
     bool window_ignored; /* ... its windows: their scale is another one */
+    bool sacks_ignored;  /* ... its SACK blocks: a point keeps too little of each packet to show them */
     bool hash_cut;       /* datagrams: the points keep unlike much of long ones; all of them at least ... */
     uint8_t hash_least;  /* ... so many bytes of payload */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
@@ -283,7 +284,7 @@ enum echoing { ECHOES_UNKNOWN, ECHOES_NONE, ECHOES_ALL };
 struct vantage {
     char *name;
     enum echoing echoing; /* whether its capture shows each packet twice */
-    uint32_t host; /* the first vantage point of the same host */
+    uint32_t host;        /* the first vantage point of the same host */
     struct local_flow *flows;
     size_t flow_room;
     uint64_t packets, matched, missed;
@@ -527,9 +528,10 @@ uint64_t view_position(const struct flow *flow, int half, uint32_t vantage, uint
 /* What makes a packet without stream positions itself. Sequence number, time stamp and window stay removable,
  * so that it can be renumbered: they go into the key by exclusive or. */
 uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest);
-/* Puts a packet's time stamp or window into its key, or takes it out. */
+/* Puts a packet's time stamp, window or SACK blocks into its key, or takes it out. */
 uint64_t control_toggle_ts(uint64_t key, uint32_t tsval);
 uint64_t control_toggle_window(uint64_t key, uint16_t window);
+uint64_t control_toggle_sacks(uint64_t key, uint8_t sacks);
 /* Renumbers what waits at a vantage point and all that follows: `by` is added to the positions of a half. */
 void view_shift(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage, int64_t by);
 /* A packet's key as it would be with other numbers, and without its time stamp. seq, acknowledged: added.
@@ -544,6 +546,7 @@ void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by);
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half);
 void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half);
 void flow_ignore_windows(struct dp_locate *l, struct flow *flow, int half);
+void flow_ignore_sacks(struct dp_locate *l, struct flow *flow, int half);
 /* The vantage points [*ret_low, *ret_high) that a leg of a flow crosses: all where there is one leg. */
 void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
               uint32_t *ret_high);

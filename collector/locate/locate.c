@@ -116,11 +116,19 @@ static uint64_t key_of(const struct dp_digest *d, const struct observation *o, c
     if (flow->proto != 6)
         return datagram_key(flow, half, o);
     uint64_t h = mix(0x243f6a8885a308d3ULL, d->tcp_flags & 0x3f);
-    for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
-        h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
     uint64_t key = control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
+    key = control_toggle_sacks(key, o->options);
     key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
     return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
+}
+
+/* What a packet's SACK blocks say; 0: it has none. */
+static uint8_t sacks_of(const struct dp_digest *d)
+{
+    uint64_t h = 0x13198a2e03707344ULL;
+    for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
+        h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
+    return d->sack_count ? (uint8_t)(h >> 32) : 0;
 }
 
 static void fill_observation(struct observation *o, const struct dp_digest *d, const struct flow *flow,
@@ -275,6 +283,9 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
             o->mss = d->window;
             if (!h->window_ignored)
                 o->marks |= MARK_HAS_WINDOW;
+            if ((d->bits & DP_DIGEST_OPTIONS_CUT) && !h->sacks_ignored)
+                flow_ignore_sacks(l, flow, half);
+            o->options = h->sacks_ignored ? 0 : sacks_of(d);
         }
         o->start = key_of(d, o, flow, half, vantage);
     }
