@@ -702,6 +702,12 @@ struct pattern_result {
 struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment,
                                      enum dp_direction direction);
 
+/* ---- firmness.c ---- */
+/* Whether most losses there are of flows of which it is known that it did not go on by another name, or end
+ * there.
+ */
+bool losses_firm(const struct dp_locate *l, uint32_t segment, enum dp_direction d);
+
 /* ---- findings.c ---- */
 int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;
 
