@@ -166,6 +166,8 @@ static void watch_tcp(struct flow *flow, int half, uint32_t vantage, const struc
         view->closed[half] = d->window == 0;
     if (view->over_ns[half] == 0 && (d->tcp_flags & (DP_TCP_FIN | DP_TCP_RST)))
         view->over_ns[half] = d->ts_ns;
+    if (view->reset_ns[half] == 0 && (d->tcp_flags & DP_TCP_RST))
+        view->reset_ns[half] = d->ts_ns;
     if (d->tcp_flags & DP_TCP_SYN)
         h->syn = true;
     if (d->tcp_flags & DP_TCP_RST)
