@@ -493,6 +493,10 @@ int ack_add(struct dp_locate *l, struct ack_lane *lane, struct ack_mark mark) DP
 /* Forgets the first `gone` of them, not all. */
 void ack_trim(struct dp_locate *l, struct ack_lane *lane, size_t gone);
 
+/* ---- notes.c ---- */
+/* Files what a note tells under its flow. */
+int notes_take(struct dp_locate *l, uint32_t vantage, const struct dp_note *note) DP_MUST_CHECK;
+
 /* ---- flows.c ---- */
 int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def *def) DP_MUST_CHECK;
 /* The flow of one digest; pairs it at its first one. *ret_from_client tells the half. */
