@@ -503,7 +503,7 @@ static void count_seen(struct dp_locate *l, const struct transmission *t)
                 h->missed[v]++;
         } else if (t->first != t->last && !(o->marks & MARK_MATCHED)) {
             o->marks |= MARK_MATCHED;
-            l->vantages[v].matched++;
+            l->vantages[v].matched += (o->marks & MARK_ECHOED) ? 2 : 1;
         }
     }
 }

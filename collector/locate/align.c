@@ -199,6 +199,28 @@ static void compare_syn_stamps(const struct lane *base, const struct lane *lane,
     like->ts_by = by;
 }
 
+/* ... and no IP ID in common. */
+static void compare_syn_ids(const struct lane *base, const struct lane *lane, struct likeness *like)
+{
+    uint32_t asked = 0, equal = 0;
+    if (like->ids || base->count < 2 || lane->count < 2)
+        return;
+    for (size_t i = 0; i < lane->count && i < 64; i++) {
+        const struct observation *y = lane_at(lane, i);
+        if (!(y->tcp_flags & DP_TCP_SYN) || !(y->marks & MARK_HAS_IP_ID))
+            return;
+        asked++;
+        for (size_t k = 0; k < base->count && k < 64; k++) {
+            const struct observation *x = lane_at(base, k);
+            if (!(x->tcp_flags & DP_TCP_SYN) || !(x->marks & MARK_HAS_IP_ID))
+                return;
+            equal += x->ip_id == y->ip_id;
+        }
+    }
+    like->ids = asked;
+    like->equal_ids = equal;
+}
+
 static void compare_fields(struct pairing *p, struct flow *flow, int half, uint32_t base, uint32_t v)
 {
     const struct half *h = &flow->half[half];
@@ -206,6 +228,7 @@ static void compare_fields(struct pairing *p, struct flow *flow, int half, uint3
     strands_compare(&p->first, &p->second, 0, &like);
     pairing_compare_controls(&h->control[base], &h->control[v], &like);
     compare_syn_stamps(&h->data[base], &h->data[v], &like);
+    compare_syn_ids(&h->data[base], &h->data[v], &like);
     align_fields(p->l, flow, half, base, v, &like);
     flow->views[v].compared[half] = like.same >= ENOUGH;
 }

@@ -42,6 +42,8 @@ static enum likeness likeness(const struct observation *a, const struct observat
         return DIFFERENT;
     if (ids && a->ip_id != b->ip_id)
         return DIFFERENT;
+    if (!(a->tcp_flags | b->tcp_flags) && a->hash_len == b->hash_len && a->hash != b->hash)
+        return DIFFERENT; /* datagrams of one length */
     return stamps || ids ? SAME : POSSIBLE;
 }
 

@@ -33,6 +33,7 @@ enum observation_mark {
     MARK_VISITED = 0x100,
     MARK_HAS_WINDOW = 0x400, /* in its key */
     MARK_OWN = 0x200,        /* made, or taken, by a host on the way that opens connections for others */
+    MARK_ECHOED = 0x800,     /* the same point showed it a second time */
 };
 
 /* One packet as one vantage point saw it. Data (also SYN and FIN, which occupy a sequence number each) covers
@@ -53,7 +54,7 @@ struct observation {
     uint16_t mss; /* of a SYN */
     uint8_t hash_len;
     uint8_t ttl;
-    uint8_t options; /* of a SYN: OPTION_* */
+    uint8_t options; /* of a SYN: OPTION_*; without stream positions: what its SACK blocks say, in its key */
 };
 
 enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4, OPTIONS_CUT = 8 /* there may be more */ };
@@ -173,6 +174,9 @@ struct half {
     bool ts_ignored;     /* something on the path rewrites its TCP time stamps, ... */
     bool id_ignored;     /* ... its IP IDs */
     bool window_ignored; /* ... its windows: their scale is another one */
+    bool sacks_ignored;  /* ... its SACK blocks: a point keeps too little of each packet to show them */
+    bool hash_cut;       /* datagrams: the points keep unlike much of long ones; all of them at least ... */
+    uint8_t hash_least;  /* ... so many bytes of payload */
     /* This end's announcements that it takes no more (zero window), by the vantage point that saw it first.
      */
     uint8_t window_vantage;
@@ -276,9 +280,12 @@ struct local_flow {
     bool known, swapped; /* swapped: def.a is the server */
 };
 
+enum echoing { ECHOES_UNKNOWN, ECHOES_NONE, ECHOES_ALL };
+
 struct vantage {
     char *name;
-    uint32_t host; /* the first vantage point of the same host */
+    enum echoing echoing; /* whether its capture shows each packet twice */
+    uint32_t host;        /* the first vantage point of the same host */
     struct local_flow *flows;
     size_t flow_room;
     uint64_t packets, matched, missed;
@@ -522,9 +529,10 @@ uint64_t view_position(const struct flow *flow, int half, uint32_t vantage, uint
 /* What makes a packet without stream positions itself. Sequence number, time stamp and window stay removable,
  * so that it can be renumbered: they go into the key by exclusive or. */
 uint64_t control_key(uint64_t acknowledged, uint32_t seq, uint32_t rest);
-/* Puts a packet's time stamp or window into its key, or takes it out. */
+/* Puts a packet's time stamp, window or SACK blocks into its key, or takes it out. */
 uint64_t control_toggle_ts(uint64_t key, uint32_t tsval);
 uint64_t control_toggle_window(uint64_t key, uint16_t window);
+uint64_t control_toggle_sacks(uint64_t key, uint8_t sacks);
 /* Renumbers what waits at a vantage point and all that follows: `by` is added to the positions of a half. */
 void view_shift(struct dp_locate *l, struct flow *flow, int half, uint32_t vantage, int64_t by);
 /* A packet's key as it would be with other numbers, and without its time stamp. seq, acknowledged: added.
@@ -539,6 +547,7 @@ void view_shift_ts(struct flow *flow, int half, uint32_t vantage, uint32_t by);
 void flow_ignore_ts(struct dp_locate *l, struct flow *flow, int half);
 void flow_ignore_ids(struct dp_locate *l, struct flow *flow, int half);
 void flow_ignore_windows(struct dp_locate *l, struct flow *flow, int half);
+void flow_ignore_sacks(struct dp_locate *l, struct flow *flow, int half);
 /* The vantage points [*ret_low, *ret_high) that a leg of a flow crosses: all where there is one leg. */
 void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
               uint32_t *ret_high);
@@ -600,6 +609,16 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
  * points that know a flow by the same name, and joins flows that are one. Looks at what is not settled yet.
  * last: nothing more comes that could tell better. *ret_joined: how many flows became parts of others. */
 int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined) DP_MUST_CHECK;
+
+/* ---- datagrams.c ---- */
+/* What makes a packet of a flow that is not TCP itself. */
+uint64_t datagram_key(const struct flow *flow, int half, const struct observation *o);
+/* Finds out by what such packets can be recognised at all points. DP_ERR_NOMEM. */
+int datagrams_align(struct dp_locate *l, struct flow *flow) DP_MUST_CHECK;
+
+/* ---- echoes.c ---- */
+/* Forgets the second sightings at points whose captures show each packet twice. */
+void echoes_drop(struct dp_locate *l);
 
 /* ---- custody.c ---- */
 /* Draws clock samples and the flows' orientation from packets that need no clock to be recognised. */
@@ -683,6 +702,12 @@ struct pattern_result {
 };
 struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment,
                                      enum dp_direction direction);
+
+/* ---- firmness.c ---- */
+/* Whether most losses there are of flows of which it is known that it did not go on by another name, or end
+ * there.
+ */
+bool losses_firm(const struct dp_locate *l, uint32_t segment, enum dp_direction d);
 
 /* ---- findings.c ---- */
 int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;

@@ -85,6 +85,16 @@ static bool not_acknowledged(const struct dp_locate *l, const struct transmissio
     return flow_went_on - sent > 200000000LL || watched - sent > 2000000000LL;
 }
 
+/* A SYN that was sent no more once a RST answered it: whoever refused it had got it. */
+static bool refused(const struct dp_locate *l, const struct transmission *t)
+{
+    const struct observation *o = t->seen[t->last];
+    const struct view *view = &t->flow->views[vantage_at(l, direction_of(t), t->last)];
+    const struct half *answer = &t->flow->half[1 - t->half];
+    return (o->tcp_flags & DP_TCP_SYN) && !t->next_copy_ns && answer->rst && !answer->syn &&
+           !t->flow->established && view->over_ns[1 - t->half] >= o->ts_ns;
+}
+
 /* Acknowledged by the receiver, and no other copy explains it: this one arrived. */
 static bool arrived(const struct dp_locate *l, const struct transmission *t, enum dp_fate *ret_fate)
 {
@@ -119,6 +129,8 @@ enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t
         return DP_FATE_OUTSIDE; /* the original is what counts */
     if (arrived(l, t, &fate))
         return fate;
+    if (refused(l, t))
+        return DP_FATE_OUTSIDE;
     if (t->seen[t->last]->ttl <= 1)
         return DP_FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */
     for (uint32_t p = next; p < t->hi; p++) {

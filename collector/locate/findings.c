@@ -142,6 +142,8 @@ static int draw_loss(struct drawing *w, uint32_t segment, enum dp_direction d)
     f->lost_bytes = s->lost_bytes;
     f->share = s->packets ? fmin((double)s->lost_packets / (double)s->packets, 1) : 0;
     f->confidence = loss_confidence(l, s, nearest);
+    if (!losses_firm(l, segment, d))
+        f->confidence = fmin(f->confidence, 0.8);
     f->first_ns = s->losses[0].t_ns;
     f->last_ns = s->losses[s->loss_count - 1].t_ns;
     int code = list_flows(l, f, s);

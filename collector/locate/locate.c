@@ -113,19 +113,22 @@ static uint64_t mix(uint64_t h, uint64_t value)
 static uint64_t key_of(const struct dp_digest *d, const struct observation *o, const struct flow *flow,
                        int half, uint32_t vantage)
 {
-    uint64_t h = mix(0x243f6a8885a308d3ULL, flow->proto);
-    if (flow->proto == 6) {
-        h = mix(h, d->tcp_flags & 0x3f);
-        for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
-            h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
-        uint64_t key =
-            control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
-        key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
-        return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
-    }
-    h = mix(h, ((uint64_t)d->hash << 32) | d->payload_len);
-    h = mix(h, ((uint64_t)d->hash_len << 16) | d->app);
-    return h;
+    if (flow->proto != 6)
+        return datagram_key(flow, half, o);
+    uint64_t h = mix(0x243f6a8885a308d3ULL, d->tcp_flags & 0x3f);
+    uint64_t key = control_key(view_position(flow, 1 - half, vantage, d->ack), o->hash, (uint32_t)(h >> 32));
+    key = control_toggle_sacks(key, o->options);
+    key = (o->marks & MARK_HAS_TS) ? control_toggle_ts(key, o->tsval) : key;
+    return (o->marks & MARK_HAS_WINDOW) ? control_toggle_window(key, o->mss) : key;
+}
+
+/* What a packet's SACK blocks say; 0: it has none. */
+static uint8_t sacks_of(const struct dp_digest *d)
+{
+    uint64_t h = 0x13198a2e03707344ULL;
+    for (uint8_t i = 0; i < d->sack_count && i < DP_SACK_MAX; i++)
+        h = mix(h, ((uint64_t)(d->sack[i][0] - d->ack) << 32) | (d->sack[i][1] - d->ack));
+    return d->sack_count ? (uint8_t)(h >> 32) : 0;
 }
 
 static void fill_observation(struct observation *o, const struct dp_digest *d, const struct flow *flow,
@@ -280,6 +283,9 @@ static int file_observation(struct dp_locate *l, uint32_t vantage, const struct 
             o->mss = d->window;
             if (!h->window_ignored)
                 o->marks |= MARK_HAS_WINDOW;
+            if ((d->bits & DP_DIGEST_OPTIONS_CUT) && !h->sacks_ignored)
+                flow_ignore_sacks(l, flow, half);
+            o->options = h->sacks_ignored ? 0 : sacks_of(d);
         }
         o->start = key_of(d, o, flow, half, vantage);
     }
@@ -434,8 +440,10 @@ static int sweep(struct dp_locate *l, bool final)
     if (!final && !all_begun(l))
         return DP_OK;
     int code = custody_order(l, final);
-    if (code == DP_OK)
-        code = learn(l, final);
+    if (code)
+        return code;
+    echoes_drop(l);
+    code = learn(l, final);
     if (code)
         return code;
     int64_t until = final ? INT64_MAX : fed_until(l); /* by the fitted clocks */

@@ -225,7 +225,7 @@ int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined)
     int code = DP_OK;
     for (size_t i = 0; i < l->flow_count && code == DP_OK; i++)
         if (!l->flows[i]->joined_into)
-            code = pairing_align(&p, l->flows[i]);
+            code = l->flows[i]->proto == 6 ? pairing_align(&p, l->flows[i]) : datagrams_align(l, l->flows[i]);
     if (code == DP_OK)
         code = join_all(&p, last);
     for (size_t i = 0; i < l->flow_count && code == DP_OK; i++)

@@ -129,8 +129,9 @@ static void compare_fields(struct copies a, struct copies b, struct likeness *li
     like->stamps += stamps;
     like->equal_stamps += equal_stamp;
     like->half_stamped += lone && !stamps;
-    like->ids += ids;
-    like->equal_ids += equal_id;
+    uint32_t both = (uint32_t)(a.count < b.count ? a.count : b.count); /* copies, of which none may agree */
+    like->ids += ids ? both : 0;
+    like->equal_ids += equal_id ? both : 0;
     if (stamps && a.count == 1 && b.count == 1 && vote->count < VOTES)
         vote->by[vote->count++] = a.items[0]->tsval - b.items[0]->tsval;
 }

@@ -52,6 +52,11 @@ uint64_t control_toggle_window(uint64_t key, uint16_t window)
     return key ^ low_part(window, 0x3f84d5b5b5470917ULL);
 }
 
+uint64_t control_toggle_sacks(uint64_t key, uint8_t sacks)
+{
+    return sacks ? key ^ low_part(sacks, 0xc0ac29b7c97c50ddULL) : key;
+}
+
 /* ---- renumbering ---- */
 
 static uint64_t moved(uint64_t position, int64_t by)
@@ -239,6 +244,19 @@ void flow_ignore_windows(struct dp_locate *l, struct flow *flow, int half)
     }
 }
 
+void flow_ignore_sacks(struct dp_locate *l, struct flow *flow, int half)
+{
+    struct half *h = &flow->half[half];
+    h->sacks_ignored = true;
+    for (size_t v = 0; v < l->vantage_count; v++) {
+        struct observation *o;
+        for (struct lane_cursor cursor = lane_from(&h->control[v], 0); (o = lane_next(&cursor)) != NULL;) {
+            o->start = control_toggle_sacks(o->start, o->options);
+            o->options = 0;
+        }
+    }
+}
+
 /* ---- legs ---- */
 
 void flow_leg(const struct dp_locate *l, const struct flow *flow, uint32_t leg, uint32_t *ret_low,
@@ -421,6 +439,8 @@ static void ignore_alike(struct dp_locate *l, struct flow *a, struct flow *b, in
         flow_ignore_ids(l, a->half[half].id_ignored ? b : a, half);
     if (a->half[half].window_ignored != b->half[half].window_ignored)
         flow_ignore_windows(l, a->half[half].window_ignored ? b : a, half);
+    if (a->half[half].sacks_ignored != b->half[half].sacks_ignored)
+        flow_ignore_sacks(l, a->half[half].sacks_ignored ? b : a, half);
 }
 
 int flow_join(struct dp_locate *l, struct flow *into, struct flow *from, const int64_t by[2], bool swapped,

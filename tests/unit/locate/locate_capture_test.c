@@ -410,6 +410,99 @@ static void test_one_session_captured_in_turns(void **state)
     dp_report_free(r);
 }
 
+/* As one that listens at a bridge and its port: the copies are no packets of their own. */
+static struct dp_report *run_echoes(struct sim *sim, int lost_in)
+{
+    int64_t t;
+    sim->at[1].echo_ns = 7 * SIM_US;
+    uint32_t flow = sim_session(sim, &t);
+    for (int i = 0; i < 10; i++)
+        sim_send(sim, flow, (struct sim_packet){.t = t + i * SIM_MS, .len = 900, .lost_in = lost_in});
+    sim_session_end(sim, flow, t + 20 * SIM_MS);
+    return sim_run(sim, SIM_FILES);
+}
+
+static void test_a_point_that_sees_all_twice(void **state)
+{
+    struct dp_report *r = run_echoes(*state, 0);
+    sim_assert_clean(r);
+    assert_int_equal(r->segments[1].side[0].packets, r->segments[0].side[0].packets);
+    assert_int_equal(r->segments[1].side[0].duplicated_packets, 0);
+    assert_int_equal(r->vantages[1].packets, 2 * r->vantages[0].packets);
+    assert_int_equal(r->vantages[1].matched, r->vantages[1].packets);
+    dp_report_free(r);
+}
+
+static void test_loss_behind_a_point_that_sees_all_twice(void **state)
+{
+    struct dp_report *r = run_echoes(*state, SIM_IN(1));
+    sim_assert_loss_at(*state, r, 1, DP_FORWARD);
+    dp_report_free(r);
+}
+
+static uint32_t udp_flow(struct sim *sim)
+{
+    return sim_flow(sim, (struct sim_flow){.proto = 17, .server_port = 5004});
+}
+
+/* Two points keep 80 bytes of each packet, one keeps all: hashes of long datagrams cannot be compared. */
+static struct dp_report *run_cut_short(struct sim *sim, uint32_t len, bool new_ids, int lost_in)
+{
+    int64_t t;
+    sim->at[1].keeps = 32;
+    uint32_t session = sim_session(sim, &t);
+    uint32_t flow = udp_flow(sim);
+    if (new_ids)
+        sim->flows[flow].rewrite = (struct sim_rewrite){.from = SIM_AT(1), .new_ids = true};
+    for (int i = 0; i < 200; i++)
+        sim_send(sim, flow,
+                 (struct sim_packet){.half = i % 2,
+                                     .t = t + i * SIM_MS,
+                                     .len = len ? len : 20 + (uint32_t)sim_random(sim, 1000),
+                                     .lost_in = i % 20 == 0 ? lost_in : 0});
+    sim_session_end(sim, session, t + 300 * SIM_MS);
+    return sim_run(sim, SIM_FILES);
+}
+
+static void test_datagrams_that_one_point_cuts_short(void **state)
+{
+    struct dp_report *r = run_cut_short(*state, 0, false, 0);
+    sim_assert_clean(r);
+    dp_report_free(r);
+}
+
+static void test_datagrams_of_one_length_and_other_ids(void **state)
+{
+    struct dp_report *r = run_cut_short(*state, 172, true, 0);
+    sim_assert_clean(r);
+    dp_report_free(r);
+}
+
+static void test_loss_of_datagrams_that_one_point_cuts_short(void **state)
+{
+    struct dp_report *r = run_cut_short(*state, 0, false, SIM_IN(1));
+    sim_assert_loss_at(*state, r, 1, DP_FORWARD);
+    dp_report_free(r);
+}
+
+static void test_sack_blocks_that_one_point_cuts_off(void **state)
+{
+    struct sim *sim = *state;
+    int64_t t;
+    sim->at[1].cuts_options = true;
+    uint32_t flow = sim_session(sim, &t);
+    uint32_t arrived = sim->flows[flow].arrived[1];
+    for (uint32_t i = 0; i < 5; i++)
+        sim_send(sim, flow,
+                 (struct sim_packet){.t = t + i * SIM_MS,
+                                     .sack_count = 1,
+                                     .sack = {{arrived + 1000, arrived + 2000 + i * 1000}}});
+    sim_session_end(sim, flow, t + 20 * SIM_MS);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_clean(r);
+    dp_report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +532,12 @@ int main(void)
         SIM_TEST(test_one_session_captured_in_turns),
         SIM_TEST(test_reply_goes_around_the_first_point),
         SIM_TEST(test_nothing_is_missed_outside_of_the_capture),
+        SIM_TEST(test_a_point_that_sees_all_twice),
+        SIM_TEST(test_loss_behind_a_point_that_sees_all_twice),
+        SIM_TEST(test_datagrams_that_one_point_cuts_short),
+        SIM_TEST(test_datagrams_of_one_length_and_other_ids),
+        SIM_TEST(test_loss_of_datagrams_that_one_point_cuts_short),
+        SIM_TEST(test_sack_blocks_that_one_point_cuts_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

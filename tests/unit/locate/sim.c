@@ -184,6 +184,18 @@ static bool captures(const struct sim_vantage *at, const struct sim_packet *p, u
     return at->capture_to == 0 || (t >= at->capture_from && t <= at->capture_to);
 }
 
+static void cut_short(const struct sim_vantage *at, struct dp_digest *d)
+{
+    if (at->keeps && d->hash_len > at->keeps) {
+        d->hash_len = at->keeps;
+        d->hash = (uint32_t)mixed(d->hash, at->keeps);
+    }
+    if (at->cuts_options && d->sack_count) {
+        d->bits |= DP_DIGEST_OPTIONS_CUT;
+        d->sack_count = 0;
+    }
+}
+
 static void record(struct sending *x, uint32_t vantage, uint32_t place, int64_t t, uint32_t from,
                    uint32_t len)
 {
@@ -200,6 +212,15 @@ static void record(struct sending *x, uint32_t vantage, uint32_t place, int64_t 
     rewrite(x, vantage, &r->digest);
     if (x->p.alter)
         x->p.alter(&r->digest, vantage);
+    cut_short(at, &r->digest);
+    if (at->echo_ns) {
+        at->records = grow(at->records, &at->room, at->count + 1, sizeof *at->records);
+        r = &at->records[at->count++];
+        *r = at->records[at->count - 2];
+        r->t += at->echo_ns;
+        r->digest.ts_ns = sim_stamp(at, r->t);
+        r->order = x->sim->order++;
+    }
 }
 
 /* A part of the payload at one vantage point, in as many packets as it takes there. Returns their number that

@@ -93,6 +93,9 @@ struct sim_vantage {
     int64_t capture_from, capture_to; /* true time; 0, 0: all along */
     bool window;                      /* tell the engine of these bounds */
     bool deaf;                        /* sees nothing */
+    int64_t echo_ns;                  /* it shows each packet once more, so much later; 0: no */
+    uint8_t keeps;                    /* its hashes cover so much of a long payload; 0: 64 bytes */
+    bool cuts_options;                /* it keeps no SACK blocks */
     uint8_t deaf_half;                /* bit 0: nothing of the client's half, bit 1: of the server's */
     bool has_dropped;
     uint64_t dropped;
