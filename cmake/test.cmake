@@ -32,6 +32,10 @@ function(dp_fuzz_target name)
     # fuzzer-no-link objects need the runtime's symbols, which only -fsanitize=fuzzer brings together with a main.
     target_compile_options(fuzz_${name}_replay PRIVATE -fno-sanitize=fuzzer-no-link)
   endif()
+  if(NOT TARGET fuzz_replays)
+    add_custom_target(fuzz_replays) # what ctest runs of them, for a build that is there for nothing else
+  endif()
+  add_dependencies(fuzz_replays fuzz_${name}_replay)
   add_test(NAME fuzz/${name} COMMAND fuzz_${name}_replay ${seeds})
   set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
 endfunction()

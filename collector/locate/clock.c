@@ -82,9 +82,9 @@ int dp_clock_sample(struct dp_clock_pair *pair, bool forward, int64_t t_a, int64
         if (code)
             return code;
     }
-    while ((t_a - pair->origin_ns) / pair->width_ns >= MAX_SLICES)
-        widen(pair);
     size_t index = (size_t)((t_a - pair->origin_ns) / pair->width_ns);
+    for (; index >= MAX_SLICES; index /= 2)
+        widen(pair);
     int code = dp_grow(&pair->slices, &pair->room, index + 1, sizeof *pair->slices);
     if (code)
         return code;

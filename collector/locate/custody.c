@@ -78,10 +78,17 @@ static int settle_plain(struct work *w, const struct reference *r, size_t count)
     return account(w->l, t);
 }
 
-/* The flow's first packets served the clocks before they were settled; the later ones do so now. */
+#define SAMPLE_ALL 500 /* groups of a flow */
+#define SAMPLE_EVERY 8
+
+/* The flow's first packets served the clocks before they were settled; the later ones do so now. Of a long
+ * flow some tell as much as all. */
 static bool later_sample(const struct work *w)
 {
-    return w->flow->settled_before && !w->l->no_clock_correction;
+    if (!w->flow->settled_before || w->l->no_clock_correction)
+        return false;
+    uint32_t turn = w->flow->sample_turn++;
+    return turn < SAMPLE_ALL || turn % SAMPLE_EVERY == 0;
 }
 
 static int settle_group(struct work *w, struct reference *r, size_t count)

@@ -239,6 +239,7 @@ struct flow {
     uint8_t sampled_points; /* how many vantage points saw it when it was sampled */
     bool sampled;           /* its first packets have served the clocks */
     bool settled_before;    /* later packets serve them as they are settled */
+    uint32_t sample_turn;   /* groups of them so far */
     bool client_near;       /* client to server is forward */
     bool client_known;      /* a SYN told who is who */
     bool established;       /* data or a handshake's last ACK was seen */

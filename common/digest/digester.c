@@ -192,7 +192,9 @@ static void read_proxy_header(const struct dp_packet *packet, const struct dp_di
                               struct dp_batch *batch)
 {
     struct dp_proxy_header header;
-    if (packet->proto != 6 || packet->payload_captured < 16 || batch->note_count >= DP_BATCH_MAX_NOTES ||
+    if (packet->proto != 6 || packet->payload_captured < 16 ||
+        (packet->payload[0] != 'P' && packet->payload[0] != '\r') ||
+        batch->note_count >= DP_BATCH_MAX_NOTES ||
         !dp_proxy_header_read(packet->payload, packet->payload_captured, &header) ||
         dp_batch_room_notes(batch, 1) != DP_OK) /* the packet counts also without its note */
         return;

@@ -19,15 +19,16 @@ case_segment() {
     esac
 }
 
-# Data goes the way of the fault, so that the fault meets data and not only acknowledgements.
-# What the end hosts' own TCP dropped after their capture saw it (a full backlog or receive buffer, as the kernel counts it):
-# TCP sends that again as well, and locate rightly reports it as lost before or beyond the vantage points.
+# What the end hosts' own TCP dropped after their capture saw it, as the kernel counts it: a full backlog or receive buffer, a
+# timestamp that runs backwards after reordering (PAWS, RFC 7323). TCP sends that again as well, and locate rightly reports
+# it as lost before or beyond the vantage points.
 case_host_drops() {
     local host
     for host in mx1 remote; do lab_in $host nstat -asz 2>/dev/null; done |
-        awk '$1 ~ /BacklogDrop|RcvQDrop|Prune|OFODrop/ { sum += $2 } END { print sum + 0 }'
+        awk '$1 ~ /BacklogDrop|RcvQDrop|Prune|OFODrop|PAWSEstab|BeyondWindow/ { sum += $2 } END { print sum + 0 }'
 }
 
+# Data goes the way of the fault, so that the fault meets data and not only acknowledgements.
 case_run() {
     local host_drops=$(case_host_drops)
     local dir=$1 offload=$2 ip=$3 place=$4 direction=$5 pattern=$6 host=$REMOTE_4 mode=up port=sport background=()
