@@ -236,14 +236,15 @@ struct flow {
     bool waiting;                  /* is in dp_locate.waiting */
     bool oriented;
     bool certain_orientation;
-    uint8_t sampled_points; /* how many vantage points saw it when it was sampled */
-    bool sampled;           /* its first packets have served the clocks */
-    bool settled_before;    /* later packets serve them as they are settled */
-    uint32_t sample_turn;   /* groups of them so far */
-    bool client_near;       /* client to server is forward */
-    bool client_known;      /* a SYN told who is who */
-    bool established;       /* data or a handshake's last ACK was seen */
-    uint32_t isn;           /* of the client's SYN */
+    bool guessed_orientation; /* nothing tells it: the client is taken to be near */
+    uint8_t sampled_points;   /* how many vantage points saw it when it was sampled */
+    bool sampled;             /* its first packets have served the clocks */
+    bool settled_before;      /* later packets serve them as they are settled */
+    uint32_t sample_turn;     /* groups of them so far */
+    bool client_near;         /* client to server is forward */
+    bool client_known;        /* a SYN told who is who */
+    bool established;         /* data or a handshake's last ACK was seen */
+    uint32_t isn;             /* of the client's SYN */
     bool has_isn;
     struct dp_endpoints
         *origin;         /* the connection that it carries on, as a PROXY protocol header says; NULL: none */

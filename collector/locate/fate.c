@@ -116,6 +116,20 @@ static bool sent_unsure(const struct dp_locate *l, const struct transmission *t)
     return steps->count && dp_clock_unsure(steps, t->seen[t->last]->ts_ns);
 }
 
+/* Where hosts end connections, what carries no payload and belongs to a connection that is not known behind
+ * them was for such a host itself. */
+static bool absorbed(const struct dp_locate *l, const struct transmission *t, uint32_t next)
+{
+    enum dp_direction d = direction_of(t);
+    const struct seam *seam = &l->seams[segment_at(l, d, t->last)];
+    if (t->flow->proto != 6 || t->start != t->end || seam->ended <= 4 * seam->through)
+        return false;
+    for (uint32_t p = next; p < l->vantage_count; p++)
+        if (t->flow->seen_at[vantage_at(l, d, p)])
+            return false;
+    return true;
+}
+
 #define SAME_RESET_NS 100000000LL
 
 bool fate_reset_at(const struct dp_locate *l, const struct transmission *t, uint32_t place, int64_t when)
@@ -139,8 +153,9 @@ enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t
         return DP_FATE_OUTSIDE; /* the original is what counts */
     if (arrived(l, t, &fate))
         return fate;
-    if (refused(l, t) || ((t->seen[t->last]->tcp_flags & DP_TCP_RST) && t->flow->proto == 6 &&
-                          fate_reset_at(l, t, next, t->t_ns[t->last])))
+    if (refused(l, t) || absorbed(l, t, t->last + 1) ||
+        ((t->seen[t->last]->tcp_flags & DP_TCP_RST) && t->flow->proto == 6 &&
+         fate_reset_at(l, t, next, t->t_ns[t->last])))
         return DP_FATE_OUTSIDE;
     if (t->seen[t->last]->ttl <= 1)
         return DP_FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */

@@ -287,6 +287,17 @@ static bool reset_doubtful(const struct dp_locate *l, const struct reset_event *
     return same <= 2;
 }
 
+/* A connection that one point alone saw may as well run the other way: then its RST comes from the other
+ * side. */
+static bool way_unknown(const struct dp_locate *l, uint32_t index)
+{
+    const struct flow *flow = l->flows[index];
+    size_t seen = 0;
+    for (size_t v = 0; v < l->vantage_count; v++)
+        seen += flow->seen_at[v] != 0;
+    return flow->guessed_orientation && !flow->certain_orientation && seen == 1 && l->vantage_count > 1;
+}
+
 static int draw_resets(struct drawing *w)
 {
     struct dp_locate *l = w->l;
@@ -299,9 +310,11 @@ static int draw_resets(struct drawing *w)
             f = new_finding(w, DP_CODE_RESET, e->segment, e->segment + 1, e->direction);
             if (!f)
                 return DP_ERR_NOMEM;
-            f->confidence = 0.97;
+            f->confidence = 0.6;
             f->first_ns = e->t_ns;
         }
+        if (!way_unknown(l, e->flow))
+            f->confidence = 0.97;
         f->last_ns = e->t_ns;
         int code = add_flow(f, e->flow);
         if (code)
@@ -364,7 +377,7 @@ static int draw_refusal(struct drawing *w, uint32_t index, enum dp_direction ans
     int code = draw_at_end(w, DP_CODE_REFUSED, index, true, answer, &f);
     if (code == DP_OK && f->flow_count == 1)
         f->confidence = 0.6;
-    if (code == DP_OK && reached)
+    if (code == DP_OK && reached && !way_unknown(w->l, index))
         f->confidence = 0.95;
     return code;
 }

@@ -532,6 +532,7 @@ void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_diff
         flow->client_near = round_trip_difference > 0;
         flow->certain_orientation = true;
     } else if (!orient_as_others(l, flow)) { /* nothing of its own to tell by, else the client is near */
+        flow->guessed_orientation = true;
         orient_by_where_seen(l, flow);
     }
     flow->oriented = true;
