@@ -199,9 +199,11 @@ struct view {
     uint64_t position[2]; /* where the payload of each half ends that it showed; 0 none */
     uint32_t shift[2];    /* to add to its sequence numbers of each half, so that all views number alike */
     uint32_t ts_shift[2]; /* to add to its TCP time stamps */
-    bool closed[2];       /* each end's last word there: it takes nothing more (zero window) */
-    int64_t reset_ns[2];  /* when each end's first RST passed there, by its own clock; 0 not yet */
-    int64_t over_ns[2];   /* when each end's first FIN or RST passed there, by its own clock; 0 not yet */
+    bool closed[2];       /* each end's last word there: it takes next to nothing more */
+    uint16_t
+        window_most[2];  /* the largest window that each end announced there, as it stands in the packet */
+    int64_t reset_ns[2]; /* when each end's first RST passed there, by its own clock; 0 not yet */
+    int64_t over_ns[2];  /* when each end's first FIN or RST passed there, by its own clock; 0 not yet */
     uint8_t leg;       /* 0 at the first vantage point; one more behind each host that ends the connection */
     bool aligned[2];   /* its numbers of the half are known to be those of the leg's other views */
     bool compared[2];  /* its time stamps and IP IDs as well */

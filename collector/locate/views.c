@@ -348,7 +348,9 @@ static void swap_roles(struct dp_locate *l, struct flow *flow)
             view->shift[h] = was.shift[1 - h];
             view->ts_shift[h] = was.ts_shift[1 - h];
             view->closed[h] = was.closed[1 - h];
+            view->window_most[h] = was.window_most[1 - h];
             view->over_ns[h] = was.over_ns[1 - h];
+            view->reset_ns[h] = was.reset_ns[1 - h];
             view->aligned[h] = was.aligned[1 - h];
             view->compared[h] = was.compared[1 - h];
             view->tried[h] = was.tried[1 - h];

@@ -198,6 +198,32 @@ static void test_swallowed_by_the_proxy(void **state)
     dp_report_free(r);
 }
 
+static void nearly_closed(struct dp_digest *d, uint32_t vantage)
+{
+    (void)vantage;
+    d->window = 2;
+}
+
+/* The server reads no more, and leaves a window that is too small to be used: the proxy has to wait. */
+static void test_waits_in_the_proxy_for_a_server_that_does_not_read(void **state)
+{
+    struct sim *sim = *state;
+    begin(sim);
+    struct proxied p = session(sim, 77, false, 0), other = session(sim, 78, false, 0);
+    connect_all(sim, &p, SIM_MS, 0);
+    dialogue(sim, &p);
+    sim_send(sim, p.far, (struct sim_packet){.half = 1, .t = p.t, .alter = nearly_closed});
+    for (int i = 0; i < 3; i++)
+        p.t = sim_exchange(sim, p.near, (struct sim_packet){.t = p.t, .len = 700});
+    connect_all(sim, &other, p.t + 30 * SIM_S, 0);
+    dialogue(sim, &other);
+    close_all(sim, &other);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_losses(sim, r);
+    assert_int_equal(r->finding_count, 0);
+    dp_report_free(r);
+}
+
 /* ---- which belongs to which ---- */
 
 #define PARALLEL 12
@@ -319,6 +345,7 @@ int main(void)
         SIM_TEST(test_session_seen_from_its_middle),
         SIM_TEST(test_lost_on_either_side),
         SIM_TEST(test_swallowed_by_the_proxy),
+        SIM_TEST(test_waits_in_the_proxy_for_a_server_that_does_not_read),
         SIM_TEST(test_same_words_one_host),
         SIM_TEST(test_same_words_at_the_same_moment),
         SIM_TEST(test_same_words_by_clocks_that_are_off),
