@@ -137,7 +137,10 @@ bool fate_reset_at(const struct dp_locate *l, const struct transmission *t, uint
     uint32_t v = vantage_at(l, direction_of(t), place);
     int64_t reset = t->flow->views[v].reset_ns[t->half];
     int64_t apart = to_reference(l, v, reset) - when;
-    return reset && apart > -SAME_RESET_NS && apart < SAME_RESET_NS;
+    int64_t tolerance = 1000000LL + clock_error(l, v);
+    bool behind = place > t->last; /* then it comes later, else it came before */
+    return reset && apart > (behind ? -tolerance : -SAME_RESET_NS) &&
+           apart < (behind ? SAME_RESET_NS : tolerance);
 }
 
 /* ret_down: the next place that captured at that moment and did not see it. ret_silent: it may have been
