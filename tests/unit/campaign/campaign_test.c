@@ -28,6 +28,9 @@ static const uint64_t dimension_seeds[] = {
     106,  226,  485,  1197, 2627, 2651,                         /* all seen twice */
     10,   83,   269,  505,  1408, 1982, 3013,                   /* clocks that are set */
     2011, 2153, 3301, 1957, 2146, 2189,                         /* many flows; few losses */
+    50,   108,  158,  1413, 1447, 1448,                         /* cut short unlike at each point */
+    24,   60,   141,  175,  1034, 1072, 1559,                   /* all seen twice */
+    78,   586,  976,  1060, 3439,                               /* proxies that wait, refuse, crash */
 };
 
 static bool open_yet(uint64_t seed)
