@@ -481,7 +481,8 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
         /* Or what provoked it came here and never got there. */
         bool stopped = !t->flow->established && (other->data[here].seen || other->control[here].seen);
         bool now = watched_at(l, v, t->t_ns[t->first], 0, 0);
-        return now && (watched || stopped) ? reset_appeared(l, t) : DP_OK;
+        bool came = fate_reset_at(l, t, t->first - 1, t->t_ns[t->first]);
+        return now && !came && (watched || stopped) ? reset_appeared(l, t) : DP_OK;
     }
     if (!opens_at(t, t->first))
         return DP_OK;

@@ -200,6 +200,7 @@ struct view {
     uint32_t shift[2];    /* to add to its sequence numbers of each half, so that all views number alike */
     uint32_t ts_shift[2]; /* to add to its TCP time stamps */
     bool closed[2];       /* each end's last word there: it takes nothing more (zero window) */
+    int64_t reset_ns[2];  /* when each end's first RST passed there, by its own clock; 0 not yet */
     int64_t over_ns[2];   /* when each end's first FIN or RST passed there, by its own clock; 0 not yet */
     uint8_t leg;       /* 0 at the first vantage point; one more behind each host that ends the connection */
     bool aligned[2];   /* its numbers of the half are known to be those of the leg's other views */
@@ -492,6 +493,10 @@ static inline struct ack_mark *ack_at(const struct ack_lane *lane, size_t index)
 int ack_add(struct dp_locate *l, struct ack_lane *lane, struct ack_mark mark) DP_MUST_CHECK;
 /* Forgets the first `gone` of them, not all. */
 void ack_trim(struct dp_locate *l, struct ack_lane *lane, size_t gone);
+
+/* ---- notes.c ---- */
+/* Files what a note tells under its flow. */
+int notes_take(struct dp_locate *l, uint32_t vantage, const struct dp_note *note) DP_MUST_CHECK;
 
 /* ---- flows.c ---- */
 int flow_define(struct dp_locate *l, uint32_t vantage, const struct dp_flow_def *def) DP_MUST_CHECK;

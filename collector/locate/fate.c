@@ -116,6 +116,16 @@ static bool sent_unsure(const struct dp_locate *l, const struct transmission *t)
     return steps->count && dp_clock_unsure(steps, t->seen[t->last]->ts_ns);
 }
 
+#define SAME_RESET_NS 100000000LL
+
+bool fate_reset_at(const struct dp_locate *l, const struct transmission *t, uint32_t place, int64_t when)
+{
+    uint32_t v = vantage_at(l, direction_of(t), place);
+    int64_t reset = t->flow->views[v].reset_ns[t->half];
+    int64_t apart = to_reference(l, v, reset) - when;
+    return reset && apart > -SAME_RESET_NS && apart < SAME_RESET_NS;
+}
+
 /* ret_down: the next place that captured at that moment and did not see it. ret_silent: it may have been
  * over. */
 enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t, uint32_t *ret_down,
@@ -129,7 +139,8 @@ enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t
         return DP_FATE_OUTSIDE; /* the original is what counts */
     if (arrived(l, t, &fate))
         return fate;
-    if (refused(l, t))
+    if (refused(l, t) || ((t->seen[t->last]->tcp_flags & DP_TCP_RST) && t->flow->proto == 6 &&
+                          fate_reset_at(l, t, next, t->t_ns[t->last])))
         return DP_FATE_OUTSIDE;
     if (t->seen[t->last]->ttl <= 1)
         return DP_FATE_OUTSIDE; /* no router may forward it: traceroute lives on that */

@@ -49,6 +49,9 @@ enum dp_fate fate_decide(const struct dp_locate *l, const struct transmission *t
 /* TCP itself says that it did not arrive: sent again, or never acknowledged. */
 bool fate_confirmed(const struct dp_locate *l, const struct transmission *t);
 
+/* A point saw the same end give the flow up at that time as well: its RST, written anew on the way. */
+bool fate_reset_at(const struct dp_locate *l, const struct transmission *t, uint32_t place, int64_t when);
+
 /* The longest that a packet may take from where the transmission was seen last to `down`, nanoseconds. */
 int64_t fate_transit(const struct dp_locate *l, const struct transmission *t, uint32_t down);
 

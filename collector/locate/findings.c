@@ -355,6 +355,20 @@ static bool flow_lost_something(const struct dp_locate *l, const struct flow *fl
     return false;
 }
 
+/* Where the point next to the server never saw the connection, a host before it may have refused it. */
+static int draw_refusal(struct drawing *w, uint32_t index, enum dp_direction answer)
+{
+    const struct flow *flow = w->l->flows[index];
+    bool reached = flow->seen_at[flow->client_near ? w->l->vantage_count - 1 : 0];
+    struct dp_finding *f;
+    int code = draw_at_end(w, DP_CODE_REFUSED, index, true, answer, &f);
+    if (code == DP_OK && f->flow_count == 1)
+        f->confidence = 0.6;
+    if (code == DP_OK && reached)
+        f->confidence = 0.95;
+    return code;
+}
+
 static int draw_flow_ends(struct drawing *w, uint32_t index)
 {
     struct dp_locate *l = w->l;
@@ -364,7 +378,7 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
     int code = DP_OK;
     if (flow->half[0].syn && flow->half[1].rst && !flow->half[1].syn && !flow->established &&
         !reset_by_middlebox(l, index))
-        code = draw_at_end(w, DP_CODE_REFUSED, index, true, answer, &f);
+        code = draw_refusal(w, index, answer);
     if (code || flow_lost_something(l, flow))
         return code;
     if (flow->smtp_code) {

@@ -258,6 +258,55 @@ static void test_refused_by_a_middlebox_is_a_reset(void **state)
 
 /* ---- rejections, stalls, rewriting ---- */
 
+static void rewrite_reset(struct dp_digest *d, uint32_t vantage)
+{
+    if (vantage == 0)
+        d->seq += 77777;
+}
+
+/* What stands between the first two points gives the RST another number: it is the server's all the same. */
+static void test_a_reset_that_is_written_anew_crosses(void **state)
+{
+    struct sim *sim = *state;
+    int64_t t;
+    uint32_t flow = sim_session(sim, &t);
+    sim_send(
+        sim, flow,
+        (struct sim_packet){.half = 1, .t = t, .flags = DP_TCP_RST | DP_TCP_ACK, .alter = rewrite_reset});
+    uint32_t other = sim_tcp(sim);
+    t = sim_connect(sim, other, t + SIM_MS);
+    (void)sim_close(sim, other, sim_transfer(sim, other, 0, t, 40, SIM_MS));
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_clean(r);
+    dp_report_free(r);
+}
+
+/* A proxy that is down: its host answers each SYN, which therefore was not lost. */
+static void test_a_syn_that_a_host_on_the_way_refused_is_not_lost(void **state)
+{
+    struct sim *sim = *state;
+    int64_t t;
+    uint32_t session = sim_session(sim, &t);
+    for (int i = 0; i < 4; i++) {
+        uint32_t flow = sim_tcp(sim);
+        sim_send(sim, flow, (struct sim_packet){.t = t, .flags = DP_TCP_SYN, .absorbed_at = SIM_AT(0)});
+        t += 5 * SIM_MS;
+        sim_send(sim, flow,
+                 (struct sim_packet){.half = 1,
+                                     .t = t,
+                                     .ack = 1,
+                                     .flags = DP_TCP_RST | DP_TCP_ACK,
+                                     .seq = 1,
+                                     .appears_at = SIM_AT(0)});
+    }
+    sim_session_end(sim, session, t);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    const struct dp_finding *f = only_finding(r, DP_CODE_RESET);
+    assert_place(f, 0, 1, DP_REVERSE);
+    sim_assert_losses(sim, r);
+    dp_report_free(r);
+}
+
 static void test_smtp_refusal_is_rejected(void **state)
 {
     struct sim *sim = *state;
@@ -431,6 +480,8 @@ int main(void)
         SIM_TEST(test_reset_that_crosses_the_whole_path_is_none),
         SIM_TEST(test_reset_comes_before_the_loss_that_provoked_it),
         SIM_TEST(test_refused_by_the_far_end),
+        SIM_TEST(test_a_reset_that_is_written_anew_crosses),
+        SIM_TEST(test_a_syn_that_a_host_on_the_way_refused_is_not_lost),
         SIM_TEST(test_smtp_refusal_is_rejected),
         SIM_TEST(test_refusal_after_a_loss_belongs_to_the_loss),
         SIM_TEST(test_zero_window_of_the_server_is_a_stall_beyond),

@@ -307,6 +307,46 @@ static void test_many_flows_rewritten(void **state)
     dp_report_free(r);
 }
 
+/* SYNs of one name end before a host, SYNs of another begin behind it: one connection as likely as two. */
+static void test_syns_that_go_on_by_another_name_are_not_surely_lost(void **state)
+{
+    struct sim *sim = *state;
+    int64_t t;
+    uint32_t session = sim_session(sim, &t);
+    uint32_t near = sim_flow(sim, (struct sim_flow){.client_host = 7, .far_end = SIM_AT(0)});
+    uint32_t far = sim_flow(sim, (struct sim_flow){.client_host = 9, .near_end = SIM_AT(1)});
+    for (int i = 0; i < 3; i++) {
+        sim_send(sim, near, (struct sim_packet){.t = t, .flags = DP_TCP_SYN});
+        sim_send(sim, far, (struct sim_packet){.t = t, .flags = DP_TCP_SYN});
+        t += (1000 << i) * SIM_MS;
+    }
+    sim_session_end(sim, session, t);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    for (size_t i = 0; i < r->finding_count; i++)
+        if (r->findings[i].from == 0)
+            assert_true(r->findings[i].confidence < 0.9);
+    dp_report_free(r);
+}
+
+/* A firewall gives the SYNs of a connection that never comes up other IP IDs. */
+static void test_syns_with_other_ids_cross(void **state)
+{
+    struct sim *sim = *state;
+    sim->no_timestamps = true;
+    int64_t t;
+    uint32_t session = sim_session(sim, &t);
+    uint32_t flow = sim_tcp(sim);
+    sim->flows[flow].rewrite = (struct sim_rewrite){.from = SIM_AT(1), .new_ids = true};
+    for (int i = 0; i < 3; i++) {
+        sim_send(sim, flow, (struct sim_packet){.t = t, .flags = DP_TCP_SYN, .seq = 0, .lost_in = SIM_IN(1)});
+        t += (1000 << i) * SIM_MS;
+    }
+    sim_session_end(sim, session, t);
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_loss_at(sim, r, 1, DP_FORWARD);
+    dp_report_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +367,8 @@ int main(void)
         SIM_TEST(test_ports_used_again_without_beginning),
         SIM_TEST(test_greetings_alone_join_nothing),
         SIM_TEST(test_many_flows_rewritten),
+        SIM_TEST(test_syns_that_go_on_by_another_name_are_not_surely_lost),
+        SIM_TEST(test_syns_with_other_ids_cross),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
