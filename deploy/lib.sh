@@ -5,19 +5,20 @@ die() { echo "${0##*/}: $*" >&2; exit 2; }
 
 need_root() { [ "$(id -u)" = 0 ] || die "needs root: it installs packages and makes network namespaces. Try: sudo $0"; }
 
-package_names() { sed 's/#.*//' "$ROOT/deploy/packages.list" | tr -s ' \t\n' ' '; }
+# package_names LIST...: of packages.list, and of further lists beside it.
+package_names() { (cd "$ROOT/deploy" && cat packages.list "$@") | sed 's/#.*//' | tr -s ' \t\n' ' '; }
 
 missing_packages() {
     local name
-    for name in $(package_names); do
+    for name in $(package_names "$@"); do
         dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || echo "$name"
     done
 }
 
-# Installs what is missing. No question is asked, and no daemon starts: the tests and the demo bring their own, in
-# namespaces. policy-rc.d says so to the packages while they are being installed, and is put back however this ends.
+# install_packages LIST...: installs what is missing. No question is asked, and no daemon starts: the tests and the demo bring
+# their own, in namespaces. policy-rc.d says so to the packages while they are being installed, and is put back however this ends.
 install_packages() (
-    missing=$(missing_packages | tr '\n' ' ')
+    missing=$(missing_packages "$@" | tr '\n' ' ')
     [ -n "$missing" ] || exit 0
     echo "installing: $missing"
     policy=/usr/sbin/policy-rc.d

@@ -5,6 +5,7 @@ SIDE 1 or 2. The N-th KIND (from 0) is a TUN device tN; what is routed into it l
 what comes to DEVICE encapsulated the same way comes out of it. Outer addresses, labels and session numbers are
 made from N, so that both ends and the lab's rules know them: outer() and the table KINDS.
 `tunnel_relay.py --headers` prints for each KIND how many bytes, from the outer network header on, it puts before a packet."""
+import errno
 import fcntl
 import ipaddress
 import os
@@ -135,8 +136,17 @@ def receive(underlay, own_mac, tunnels):
         for tunnel in tunnels:
             packet = tunnel.unwrap(kind, data[14:])
             if packet is not None:
-                os.write(tunnel.fd, cut_padding(packet))
+                hand_over(tunnel, cut_padding(packet))
                 break
+
+
+def hand_over(tunnel, packet):
+    try:
+        os.write(tunnel.fd, packet)
+    except OSError as error:
+        # The device is not up yet: what the other side's kernel says of itself (MLD) when its devices come up is early.
+        if error.errno != errno.EIO:
+            raise
 
 
 def cut_padding(packet):
