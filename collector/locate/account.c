@@ -149,7 +149,8 @@ static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint
         return DP_OK;
     if (a->hash_len && a->hash_len == b->hash_len && a->hash != b->hash)
         return add_rewrite(l, t, place, "payload bytes changed");
-    if (!(a->tcp_flags & DP_TCP_SYN))
+    /* What is raised one way is lowered the other: it takes knowing which way the flow runs. */
+    if (!(a->tcp_flags & DP_TCP_SYN) || (t->flow->guessed_orientation && !t->flow->certain_orientation))
         return DP_OK;
     int code = DP_OK;
     if (!(b->options & OPTIONS_CUT) && (a->options & ~b->options & ~OPTIONS_CUT))
