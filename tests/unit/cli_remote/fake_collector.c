@@ -31,6 +31,7 @@ struct server {
     struct dp_peer *exporting;
     uint8_t *ring; /* a pcapng file */
     size_t ring_length;
+    bool deaf; /* nothing stops its capture */
 };
 
 static void must(bool good)
@@ -262,9 +263,12 @@ static void on_message(void *context, struct dp_peer *peer, const Droppoint__Env
             usleep(300000);
             _exit(0);
         }
+        server->deaf = !strcmp(envelope->capture_run->path, "never");
         run_capture(server, peer, request, envelope->capture_run->path);
         break;
     case DROPPOINT__ENVELOPE__BODY_CAPTURE_CANCEL:
+        if (server->deaf)
+            break;
         reply_result(server, peer, request, 0, "It stops.");
         reply_done(server, peer, server->run_request, 0, "", DOCUMENT("inconclusive"));
         break;
