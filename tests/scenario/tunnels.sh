@@ -244,7 +244,11 @@ run() {
     host_drops=$(($(case_host_drops) - host_drops))
     for n in "$@"; do ask "$dir" "$n" "$where" "$offload"; done
     echo "fault: $where, offload: $offload"
-    python3 "$LAB_TOOLS/check_locate.py" "${CASES[@]}" || { failed=$((failed + 1)); cat "$LAB_DIR"/traffic.*; }
+    python3 "$LAB_TOOLS/check_locate.py" "${CASES[@]}" || {
+        failed=$((failed + 1))
+        cat "$LAB_DIR"/traffic.*
+        [ -z "${SCENARIO_SAVE:-}" ] || cp -r "$dir" "$SCENARIO_SAVE/"
+    }
 }
 
 lab_trap
