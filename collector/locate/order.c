@@ -8,6 +8,7 @@ struct pair {
     uint64_t a_first, b_first; /* packets whose TTL says so */
     bool timed[2];
     int64_t least[2], most[2];
+    int64_t from[2], to[2]; /* when, by a's clock */
 };
 
 struct order {
@@ -46,6 +47,10 @@ static void note_pair(struct pair *pair, int half, const struct order_sighting *
         pair->least[half] = ahead;
     if (!pair->timed[half] || ahead > pair->most[half])
         pair->most[half] = ahead;
+    if (!pair->timed[half] || a->ts_ns < pair->from[half])
+        pair->from[half] = a->ts_ns;
+    if (!pair->timed[half] || a->ts_ns > pair->to[half])
+        pair->to[half] = a->ts_ns;
     pair->timed[half] = true;
 }
 
@@ -66,13 +71,19 @@ int order_packet(struct order *order, int half, const struct order_sighting *see
     return DP_OK;
 }
 
-/* 1: a comes first, -1: b does, 0: not known. Drift of a clock makes `least` smaller and `most` larger, so it
- * can only hide the order. */
+/* Where one direction was only seen before the other, drift would look like a delay. */
+static bool overlap(const struct pair *pair)
+{
+    return pair->timed[0] && pair->timed[1] && pair->from[0] <= pair->to[1] && pair->from[1] <= pair->to[0];
+}
+
+/* 1: a comes first, -1: b does, 0: not known. Steady drift makes `least` smaller and `most` larger where the
+ * directions overlap in time, so it can only hide the order. */
 static int judge(const struct pair *pair, enum order_reason *ret_reason)
 {
     int ttl = (pair->a_first > 0) - (pair->b_first > 0);
     int delay = 0;
-    if (pair->timed[0] && pair->timed[1]) {
+    if (overlap(pair)) {
         if (pair->least[0] + pair->least[1] > 0)
             delay = 1;
         else if (pair->most[0] + pair->most[1] < 0)

@@ -1,7 +1,7 @@
 /* The order of the vantage points, found from the captures alone: on a packet's way the TTL goes down and
  * time goes on. Clocks may be off by any constant: times decide only with packets of both directions, where
- * the offset cancels out. A clock that drifts makes a pair unknown rather than wrong. Clocks that are set
- * while capturing are not allowed for. Free of I/O. */
+ * the offset cancels out, and only where these overlap in time. Steady drift makes a pair unknown rather than
+ * wrong. Clocks that are set while capturing are not allowed for. Free of I/O. */
 #ifndef DROPPOINT_COLLECTOR_LOCATE_ORDER_H
 #define DROPPOINT_COLLECTOR_LOCATE_ORDER_H
 
@@ -34,8 +34,8 @@ struct order;
 int order_new(size_t count, struct order **ret_order) DP_MUST_CHECK;
 void order_free(struct order *order); /* NULL is fine */
 
-/* One and the same packet at several points. half: 0 from the client, 1 to it. DP_ERR_RANGE for a vantage
- * point or half that does not exist. */
+/* One and the same packet at several points. half: 0 from the clients' end of the path, 1 towards it, whoever
+ * opened the connection. DP_ERR_RANGE for a vantage point or half that does not exist. */
 int order_packet(struct order *order, int half, const struct order_sighting *seen,
                  size_t count) DP_MUST_CHECK;
 

@@ -81,6 +81,24 @@ static void test_drift_beyond_the_delay_is_not_certain(void **state)
     assert_false(result.certain);
 }
 
+/* Point 0 is before point 1; its clock loses 10 ms until packets come the other way. */
+static void test_directions_apart_in_time_order_nothing(void **state)
+{
+    (void)state;
+    struct order *order;
+    struct order_result result;
+    struct order_sighting there[2] = {{.vantage = 0, .ts_ns = 0}, {.vantage = 1, .ts_ns = MS}};
+    struct order_sighting back[2] = {{.vantage = 0, .ts_ns = 100LL * SECOND - 10 * MS},
+                                     {.vantage = 1, .ts_ns = 100LL * SECOND - MS}};
+    assert_int_equal(order_new(2, &order), DP_OK);
+    assert_int_equal(order_packet(order, 0, there, 2), DP_OK);
+    assert_int_equal(order_packet(order, 1, back, 2), DP_OK);
+    order_find(order, &result);
+    order_free(order);
+    assert_false(result.certain);
+    assert_int_equal(result.reason[0], ORDER_UNKNOWN);
+}
+
 static void test_packets_for_both_orders_are_a_conflict(void **state)
 {
     (void)state;
@@ -117,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_delay_orders_with_clocks_off),
         cmocka_unit_test(test_delay_of_one_direction_orders_nothing),
         cmocka_unit_test(test_drift_beyond_the_delay_is_not_certain),
+        cmocka_unit_test(test_directions_apart_in_time_order_nothing),
         cmocka_unit_test(test_packets_for_both_orders_are_a_conflict),
         cmocka_unit_test(test_bounds),
     };
