@@ -6,7 +6,7 @@
 
 #define SEE_HELP "See 'droppoint locate --help'."
 
-enum { OPT_JSON = 256, OPT_FILTER, OPT_MERGE, OPT_HTML, OPT_NO_CLOCK };
+enum { OPT_JSON = 256, OPT_FILTER, OPT_MERGE, OPT_HTML, OPT_NO_CLOCK, OPT_DISCOVER };
 
 static const struct option options[] = {
     {"json", no_argument, NULL, OPT_JSON},
@@ -14,6 +14,7 @@ static const struct option options[] = {
     {"merge", required_argument, NULL, OPT_MERGE},
     {"html", required_argument, NULL, OPT_HTML},
     {"no-clock-correction", no_argument, NULL, OPT_NO_CLOCK},
+    {"discover-order", no_argument, NULL, OPT_DISCOVER},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -93,6 +94,9 @@ static int take_option(struct dp_locate_args *args, int option, char **argv, str
         return DP_OK;
     case OPT_NO_CLOCK:
         args->no_clock_correction = true;
+        return DP_OK;
+    case OPT_DISCOVER:
+        args->discover_order = true;
         return DP_OK;
     case OPT_HTML:
         args->html = optarg;

@@ -21,9 +21,10 @@ struct dp_locate_args {
     bool help;
     bool json;
     bool no_clock_correction;
-    const char *filter; /* NULL: none */
-    const char *merge;  /* NULL: none */
-    const char *html;   /* NULL: none */
+    bool discover_order; /* the files come in any order */
+    const char *filter;  /* NULL: none */
+    const char *merge;   /* NULL: none */
+    const char *html;    /* NULL: none */
     char *names[DP_LOCATE_MAX_VANTAGES];
     const char *paths[DP_LOCATE_MAX_VANTAGES];
     struct dp_known_capture known[DP_LOCATE_MAX_VANTAGES]; /* all zero: nothing but the file */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/locate/args.h"
+#include "cli/locate/discover.h"
 #include "cli/locate/merge.h"
 #include "cli/locate/page.h"
 #include "cli/locate/run.h"
@@ -31,6 +32,7 @@ static const char help[] =
     "one\n"
     "  --html OUT.html        also write the report as a page: path, charts, and the packets around the "
     "losses\n"
+    "  --discover-order       take the files in any order and find the path's from what they show\n"
     "  --no-clock-correction  take the timestamps as they are\n"
     "  -h, --help             show this\n"
     "\n"
@@ -41,6 +43,7 @@ static const char help[] =
     "edge1/eth0=edge1.pcap.zst\n"
     "  droppoint locate --filter 'tcp port 25' --merge all.pcapng mx1/eth0=mx1.pcap edge1/eth0=edge1.pcap\n"
     "  droppoint locate --html report.html mx1/eth0=mx1.pcap lb1/eth0=lb1-in.pcap lb1/eth1=lb1-out.pcap\n"
+    "  droppoint locate --discover-order edge1/eth0=edge1.pcap mx1/eth0=mx1.pcap lb1/eth0=lb1.pcap\n"
     "  droppoint locate --json mx1/eth0=mx1.pcapng.gz edge1/eth0=edge1.pcapng.gz | jq .verdict\n";
 
 static int fail(const struct dp_diag *diag, int code)
@@ -116,19 +119,36 @@ static int check_outputs(const struct dp_locate_args *args, struct dp_diag *diag
     return code;
 }
 
-static int locate(const struct dp_locate_args *args, int *ret_exit, struct dp_diag *diag)
+/* Before anything is located: the path. */
+static int discover(struct dp_locate_args *args, json_t **ret_order, struct dp_diag *diag)
+{
+    char *text = NULL;
+    int code = dp_locate_discover(args, ret_order, diag);
+    if (code == DP_OK && !args->json)
+        code = dp_locate_order_text(*ret_order, &text);
+    if (code == DP_OK && text)
+        (void)fputs(text, stdout);
+    free(text);
+    return code;
+}
+
+static int locate(struct dp_locate_args *args, int *ret_exit, struct dp_diag *diag)
 {
     const char *const *names = (const char *const *)args->names;
     int code = dp_same_file_check(names, args->paths, args->count, diag);
     if (code == DP_OK)
         code = check_outputs(args, diag);
     struct dp_report *report = NULL;
-    json_t *document = NULL;
+    json_t *document = NULL, *order = NULL;
     struct dp_locate_basis basis = {0};
+    if (code == DP_OK && args->discover_order)
+        code = discover(args, &order, diag);
     if (code == DP_OK)
         code = dp_locate_run(args, &report, &basis, diag);
     if (code == DP_OK)
         code = dp_report_json(report, &document);
+    if (code == DP_OK && order && json_object_set(document, "order", order) != 0)
+        code = DP_ERR_NOMEM;
     if (code == DP_OK)
         code = print_report(args, document, diag);
     if (code == DP_OK && args->merge)
@@ -138,6 +158,7 @@ static int locate(const struct dp_locate_args *args, int *ret_exit, struct dp_di
     if (code == DP_OK)
         *ret_exit = dp_report_exit_code(report);
     json_decref(document);
+    json_decref(order);
     dp_report_free(report);
     return code;
 }

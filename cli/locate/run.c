@@ -131,6 +131,22 @@ int dp_locate_run_again(const struct dp_locate_args *args, const struct dp_locat
     return code;
 }
 
+int dp_locate_watch(const struct dp_locate_args *args, dp_locate_tell tell, void *context,
+                    struct dp_report **ret_report, struct dp_diag *diag)
+{
+    struct dp_inputs *inputs = NULL;
+    struct dp_locate *locate = NULL;
+    int code = read_all(args, false, tell, context, &inputs, &locate, diag);
+    if (code == DP_OK && dp_inputs_only_outermost(inputs)) {
+        forget(&inputs, &locate);
+        code = read_all(args, true, tell, context, &inputs, &locate, diag);
+    }
+    if (code == DP_OK)
+        code = dp_locate_finish(locate, ret_report);
+    forget(&inputs, &locate);
+    return code;
+}
+
 static const char *point_name(const struct dp_report *report, int point)
 {
     if (point == DP_POINT_BEFORE)

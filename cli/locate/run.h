@@ -25,6 +25,11 @@ int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_repo
 int dp_locate_run_again(const struct dp_locate_args *args, const struct dp_locate_basis *basis,
                         dp_locate_tell tell, void *context, struct dp_diag *diag) DP_MUST_CHECK;
 
+/* One run for `tell` to hear of every transmission while it goes on; no warnings. The report is the caller's.
+ */
+int dp_locate_watch(const struct dp_locate_args *args, dp_locate_tell tell, void *context,
+                    struct dp_report **ret_report, struct dp_diag *diag) DP_MUST_CHECK;
+
 /* The lost packets of all the report's findings, for dp_merge_write. *ret_losses is malloc'd; the names in it
  * are the report's. DP_ERR_NOMEM. */
 int dp_locate_losses(const struct dp_report *report, struct dp_merge_loss **ret_losses,

@@ -77,11 +77,15 @@ static bool overlap(const struct pair *pair)
     return pair->timed[0] && pair->timed[1] && pair->from[0] <= pair->to[1] && pair->from[1] <= pair->to[0];
 }
 
+/* A packet that was taken for another, or whose TTL a host sets anew, does not outweigh the rest. */
+#define ODD_SHARE 20
+
 /* 1: a comes first, -1: b does, 0: not known. Steady drift makes `least` smaller and `most` larger where the
  * directions overlap in time, so it can only hide the order. */
 static int judge(const struct pair *pair, enum order_reason *ret_reason)
 {
-    int ttl = (pair->a_first > 0) - (pair->b_first > 0);
+    uint64_t a = pair->a_first, b = pair->b_first;
+    int ttl = (a > ODD_SHARE * b) - (b > ODD_SHARE * a);
     int delay = 0;
     if (overlap(pair)) {
         if (pair->least[0] + pair->least[1] > 0)
@@ -89,7 +93,7 @@ static int judge(const struct pair *pair, enum order_reason *ret_reason)
         else if (pair->most[0] + pair->most[1] < 0)
             delay = -1;
     }
-    bool torn = pair->a_first > 0 && pair->b_first > 0;
+    bool torn = ttl == 0 && (a || b);
     if (torn || ttl * delay < 0) {
         *ret_reason = ORDER_CONFLICT;
         return 0;
