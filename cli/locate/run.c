@@ -94,18 +94,26 @@ static void forget(struct dp_inputs **inputs, struct dp_locate **locate)
     *inputs = NULL;
 }
 
+/* As the filter is meant: about the innermost packets, unless it fits only those outside. */
+static int read_as_meant(const struct dp_locate_args *args, dp_locate_tell tell, void *context,
+                         bool *ret_outermost, struct dp_inputs **inputs, struct dp_locate **locate,
+                         struct dp_diag *diag)
+{
+    int code = read_all(args, false, tell, context, inputs, locate, diag);
+    *ret_outermost = code == DP_OK && dp_inputs_only_outermost(*inputs);
+    if (!*ret_outermost)
+        return code;
+    forget(inputs, locate);
+    return read_all(args, true, tell, context, inputs, locate, diag);
+}
+
 int dp_locate_run(const struct dp_locate_args *args, struct dp_report **ret_report,
                   struct dp_locate_basis *ret_basis, struct dp_diag *diag)
 {
     struct dp_inputs *inputs = NULL;
     struct dp_locate *locate = NULL;
     struct dp_locate_basis basis = {0};
-    int code = read_all(args, false, NULL, NULL, &inputs, &locate, diag);
-    if (code == DP_OK && dp_inputs_only_outermost(inputs)) {
-        basis.outermost = true;
-        forget(&inputs, &locate);
-        code = read_all(args, true, NULL, NULL, &inputs, &locate, diag);
-    }
+    int code = read_as_meant(args, NULL, NULL, &basis.outermost, &inputs, &locate, diag);
     if (code == DP_OK) {
         print_warnings(args, inputs);
         basis.reference_ns = dp_inputs_reference_ns(inputs);
@@ -136,11 +144,8 @@ int dp_locate_watch(const struct dp_locate_args *args, dp_locate_tell tell, void
 {
     struct dp_inputs *inputs = NULL;
     struct dp_locate *locate = NULL;
-    int code = read_all(args, false, tell, context, &inputs, &locate, diag);
-    if (code == DP_OK && dp_inputs_only_outermost(inputs)) {
-        forget(&inputs, &locate);
-        code = read_all(args, true, tell, context, &inputs, &locate, diag);
-    }
+    bool outermost;
+    int code = read_as_meant(args, tell, context, &outermost, &inputs, &locate, diag);
     if (code == DP_OK)
         code = dp_locate_finish(locate, ret_report);
     forget(&inputs, &locate);
