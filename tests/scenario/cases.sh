@@ -20,13 +20,13 @@ case_segment() {
 }
 
 # What the end hosts' own TCP dropped after their capture saw it, as the kernel counts it: a full backlog or receive buffer, a
-# timestamp that runs backwards after reordering (PAWS, RFC 7323). TCP sends that again as well, and locate rightly reports
-# it as lost before or beyond the vantage points. And copies that arrived twice of which no DSACK told in the end, because a later
-# one took its place in the same acknowledgement: nothing on the wire tells these from lost ones.
+# timestamp that runs backwards after reordering or echoes what was never sent (RFC 7323). TCP sends that again as well, and
+# locate rightly reports it as lost before or beyond the vantage points. And copies that arrived twice of which no DSACK told in
+# the end, because a later one took its place in the same acknowledgement: nothing on the wire tells these from lost ones.
 case_host_drops() {
     local host
     for host in mx1 remote; do lab_in $host nstat -asz 2>/dev/null; done | awk '
-        $1 ~ /BacklogDrop|RcvQDrop|Prune|OFODrop|PAWSEstab|BeyondWindow/ { sum += $2 }
+        $1 ~ /BacklogDrop|RcvQDrop|Prune|OFODrop|PAWSEstab|BeyondWindow|TSEcrRejected/ { sum += $2 }
         $1 ~ /TCPDSACK(Old|Ofo)Sent/ { sum += $2 }
         $1 ~ /TCPDSACK(Ofo)?Recv$/ { sum -= $2 }
         END { print sum + 0 }'

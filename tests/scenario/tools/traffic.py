@@ -8,6 +8,7 @@ There are N flows to each host. The client's first line tells the server what to
 --time is over is left as it is. Prints one JSON line: flows done, flows failed, bytes that arrived."""
 import argparse
 import json
+import os
 import socket
 import sys
 import threading
@@ -17,12 +18,13 @@ CHUNK = 32768
 
 
 def pour(sock, total, rate, until, stop=None):
-    """Sends `total` bytes, never more than `rate` a second; what it sends is different at every offset."""
-    sent, start = 0, time.monotonic()
+    """Sends `total` bytes, never more than `rate` a second; what it sends is different at every offset and in every
+    connection, as what people send is."""
+    sent, start, salt = 0, time.monotonic(), os.urandom(2).hex().encode()
     step = CHUNK if not rate else max(1, min(CHUNK, rate // 50))
     while sent < total and time.monotonic() < until:
         n = min(step, total - sent)
-        word = b"%015d\n" % sent
+        word = b"%s%011d\n" % (salt, sent)
         sock.sendall((word * (n // 16 + 1))[:n])
         sent += n
         if rate:
@@ -104,7 +106,7 @@ def run_one(args, host, results, number):
                 size, left = args.message, args.bytes
                 while left and time.monotonic() < until:
                     n = min(size, left)
-                    sock.sendall(b"x" * n)
+                    sock.sendall(os.urandom(n))
                     got += drain(sock, n)
                     left -= n
                     if args.rate:
@@ -129,7 +131,6 @@ def run(args):
                       "bytes": sum(r["bytes"] for r in results)}), flush=True)
     sys.stdout.flush()
     # Threads that still wait hold sockets; leaving this way closes them without waiting.
-    import os
     os._exit(0 if not failed else 1)
 
 
