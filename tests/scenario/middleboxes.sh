@@ -1,7 +1,7 @@
 #!/bin/bash
-# lb1 rewrites or ends the connections that cross it, with real middleboxes: masquerade to another port, DNAT, a SYN proxy,
-# HAProxy (with SCENARIO_LONG=1). Each without a fault, and with one on either side of it. `droppoint locate` against what nftables really dropped, and
-# how it says that the flow is seen behind lb1 against the real addresses.
+# lb1 rewrites or ends the connections that cross it, with real middleboxes: masquerade to another port, DNAT, a SYN proxy, and
+# with SCENARIO_LONG=1 HAProxy. Each without a fault or with one on either side of it. `droppoint locate` against what nftables
+# really dropped, and how it says that the flow is seen behind lb1 against the real addresses.
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/lab.sh"
