@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/err/err.h"
+#include "common/units/units.h"
 
 #define DP_EXIT_CLEAN 0
 #define DP_EXIT_FAULT 1
@@ -40,9 +41,6 @@ struct dp_words {
  * diag naming the option; targets and ret_words may then be half filled. */
 int dp_options_parse(int argc, char **argv, const struct dp_option *options, size_t count,
                      struct dp_words *ret_words, struct dp_diag *diag) DP_MUST_CHECK;
-
-/* "30", "30s", "5m", "1h", "500ms", "1.5s" to milliseconds. DP_ERR_USAGE. */
-int dp_duration_parse(const char *text, uint64_t *ret_ms) DP_MUST_CHECK;
 
 /* Where the collector is and who asks. Pointers into argv, the environment, or static texts. */
 struct dp_remote_options {

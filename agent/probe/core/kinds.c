@@ -1,0 +1,19 @@
+#include <stddef.h>
+#include <string.h>
+
+#include "agent/probe/core/prober.h"
+#include "agent/probe/kinds.h"
+
+/* In the order of help: the network first, then mail and its neighbours. */
+const struct dp_probe_kind *const dp_probe_kinds[] = {
+    &dp_probe_tcp,
+};
+const size_t dp_probe_kind_count = sizeof dp_probe_kinds / sizeof dp_probe_kinds[0];
+
+const struct dp_probe_kind *dp_probe_kind_find(const char *name)
+{
+    for (size_t i = 0; i < dp_probe_kind_count; i++)
+        if (strcmp(dp_probe_kinds[i]->name, name) == 0)
+            return dp_probe_kinds[i];
+    return NULL;
+}

@@ -1,0 +1,9 @@
+/* The kinds of probe. Each lives in the folder of its name. */
+#ifndef DROPPOINT_AGENT_PROBE_KINDS_H
+#define DROPPOINT_AGENT_PROBE_KINDS_H
+
+#include "agent/probe/core/kind.h"
+
+extern const struct dp_probe_kind dp_probe_tcp;
+
+#endif
