@@ -9,6 +9,7 @@
 #define DROPPOINT_AGENT_PROBE_CORE_KIND_H
 
 #include <jansson.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -56,6 +57,8 @@ struct dp_probe_kind {
 const struct dp_request *dp_probe_request(const struct dp_probe *probe);
 uv_loop_t *dp_probe_loop(const struct dp_probe *probe);
 struct dp_resolver *dp_probe_resolver(const struct dp_probe *probe);
+/* The prober's TLS context (net/tls.h), made at the first question; NULL when out of memory. Borrowed. */
+SSL_CTX *dp_probe_tls(struct dp_probe *probe);
 /* uv_hrtime-based milliseconds since the start. */
 double dp_probe_elapsed_ms(const struct dp_probe *probe);
 /* What is left of --timeout, at least 1. */

@@ -8,6 +8,7 @@
 
 #include "agent/probe/net/handles.h"
 #include "agent/probe/net/resolve.h"
+#include "agent/probe/net/tls.h"
 
 struct dp_probe {
     struct dp_probe *next;
@@ -32,6 +33,7 @@ struct dp_probe {
 struct dp_prober {
     uv_loop_t *loop;
     struct dp_resolver *resolver;
+    SSL_CTX *tls;
     struct dp_probe *probes;
 };
 
@@ -71,6 +73,7 @@ void dp_prober_close(struct dp_prober *prober)
     while (prober->probes)
         remove_probe(prober->probes);
     dp_resolver_free(prober->resolver);
+    SSL_CTX_free(prober->tls);
     free(prober);
 }
 
@@ -173,6 +176,14 @@ uv_loop_t *dp_probe_loop(const struct dp_probe *probe)
 struct dp_resolver *dp_probe_resolver(const struct dp_probe *probe)
 {
     return probe->prober->resolver;
+}
+
+SSL_CTX *dp_probe_tls(struct dp_probe *probe)
+{
+    struct dp_prober *prober = probe->prober;
+    if (!prober->tls && dp_tls_context(&prober->tls, NULL) != 0)
+        return NULL;
+    return prober->tls;
 }
 
 double dp_probe_elapsed_ms(const struct dp_probe *probe)
