@@ -61,6 +61,8 @@ struct dp_resolver *dp_probe_resolver(const struct dp_probe *probe);
 SSL_CTX *dp_probe_tls(struct dp_probe *probe);
 /* uv_hrtime-based milliseconds since the start. */
 double dp_probe_elapsed_ms(const struct dp_probe *probe);
+/* For kinds whose work has a length of its own: bounds the probe by `ms` where the user gave no --timeout. */
+void dp_probe_allow(struct dp_probe *probe, uint64_t ms);
 /* What is left of --timeout, at least 1. */
 uint64_t dp_probe_left_ms(const struct dp_probe *probe);
 /* The result's `data`, an object that the kind fills; borrowed. Running out of memory while it is filled is

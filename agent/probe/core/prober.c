@@ -19,7 +19,8 @@ struct dp_probe {
     dp_probe_done *done;
     dp_probe_says *says;
     void *context;
-    uint64_t begun; /* uv_hrtime */
+    uint64_t bound_ms; /* of the whole */
+    uint64_t begun;    /* uv_hrtime */
     int64_t started_ns;
     json_t *data;
     bool finished, warned, started;
@@ -111,8 +112,7 @@ static void on_timer(void *context)
     if (!probe->finished) {
         dp_request_kind(probe->request)->expire(probe->state);
         if (!probe->finished) // the kind's fault: the bound holds all the same
-            dp_probe_fail(probe, DP_ERR_TIMEOUT, "no result within %g s",
-                          (double)dp_request_timeout_ms(probe->request) / 1000);
+            dp_probe_fail(probe, DP_ERR_TIMEOUT, "no result within %g s", (double)probe->bound_ms / 1000);
         return; // the end has set the timer anew
     }
     hand_over(probe);
@@ -144,7 +144,8 @@ int dp_prober_start(struct dp_prober *prober, const struct dp_request *request, 
     prober->probes = probe;
     if (!rc) {
         uv_update_time(prober->loop);
-        dp_timer_start(probe->timer, dp_request_timeout_ms(request), 0);
+        probe->bound_ms = dp_request_timeout_ms(request);
+        dp_timer_start(probe->timer, probe->bound_ms, 0);
         rc = dp_request_kind(request)->start(probe, &probe->state, diag);
     }
     if (rc) {
@@ -191,9 +192,18 @@ double dp_probe_elapsed_ms(const struct dp_probe *probe)
     return (double)(uv_hrtime() - probe->begun) / 1e6;
 }
 
+void dp_probe_allow(struct dp_probe *probe, uint64_t ms)
+{
+    if (dp_request_given(probe->request, "--timeout") || probe->finished)
+        return;
+    probe->bound_ms = ms;
+    double passed = dp_probe_elapsed_ms(probe);
+    dp_timer_start(probe->timer, passed < (double)ms ? ms - (uint64_t)passed : 0, 0);
+}
+
 uint64_t dp_probe_left_ms(const struct dp_probe *probe)
 {
-    uint64_t all = dp_request_timeout_ms(probe->request);
+    uint64_t all = probe->bound_ms;
     double passed = dp_probe_elapsed_ms(probe);
     return passed + 1 < (double)all ? all - (uint64_t)passed : 1;
 }

@@ -230,7 +230,7 @@ int dp_lookup_start(struct dp_resolver *resolver, const char *name, int family, 
     struct ares_addrinfo_hints hints = {
         .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
     lookup->asked = true;
-    ares_getaddrinfo(resolver->channel, name, service, &hints, on_answer, lookup);
+    ares_getaddrinfo(resolver->channel, name, port ? service : NULL, &hints, on_answer, lookup);
     set_timer(resolver);
     return 0;
 }

@@ -19,9 +19,9 @@ struct dp_stream {
     void *context;
     int fd;
     SSL *ssl;
-    bool shaking; /* the handshake is under way */
-    bool closed;  /* closed() was called */
-    bool *gone;   /* set when the stream is dropped from within a call */
+    bool shaking;       /* the handshake is under way */
+    bool closed;        /* closed() was called */
+    bool busy, dropped; /* dropped from within an event: freed when that is through */
     bool tls_wants_to_write;
     char *out;
     size_t out_length, out_sent, out_room;
@@ -146,43 +146,41 @@ static ssize_t read_some(struct dp_stream *stream, char *bytes, size_t size)
     return -1;
 }
 
-static void on_events(void *context, int events)
+/* One turn: sends, tells, reads. */
+static void turn(struct dp_stream *stream)
 {
-    struct dp_stream *stream = context;
-    bool gone = false;
     char bytes[READ_BYTES];
-    (void)events;
-    stream->gone = &gone;
     if (stream->shaking) {
         shake_hands(stream);
-        if (!gone)
-            stream->gone = NULL;
         return;
     }
     bool had = stream->out_length > 0;
     if (!flush(stream))
-        goto out;
+        return;
     if (had && !stream->out_length && stream->events->sent)
         stream->events->sent(stream->context);
-    for (int i = 0; i < READS_AT_ONCE && !gone && !stream->closed && !stream->shaking; i++) {
+    // what OpenSSL has decrypted already makes no event on the socket: it is taken whole
+    for (int i = 0; !stream->dropped && !stream->closed && !stream->shaking &&
+                    (i < READS_AT_ONCE || (stream->ssl && SSL_pending(stream->ssl) > 0));
+         i++) {
         ssize_t got = read_some(stream, bytes, sizeof bytes);
         if (got <= 0)
             break;
         stream->events->data(stream->context, bytes, (size_t)got);
     }
-    // what OpenSSL has decrypted already makes no event on the socket
-    for (int i = 0; i < 64 && !gone && !stream->closed && stream->ssl && !stream->shaking &&
-                    SSL_pending(stream->ssl) > 0;
-         i++) {
-        ssize_t got = read_some(stream, bytes, sizeof bytes);
-        if (got > 0)
-            stream->events->data(stream->context, bytes, (size_t)got);
-    }
-    if (!gone && !stream->closed)
+    if (!stream->dropped && !stream->closed && !stream->shaking)
         watch_what_matters(stream);
-out:
-    if (!gone)
-        stream->gone = NULL;
+}
+
+static void on_events(void *context, int events)
+{
+    struct dp_stream *stream = context;
+    (void)events;
+    stream->busy = true;
+    turn(stream);
+    stream->busy = false;
+    if (stream->dropped)
+        dp_stream_drop(stream);
 }
 
 int dp_stream_new(uv_loop_t *loop, int fd, const struct dp_stream_events *events, void *context,
@@ -224,7 +222,7 @@ int dp_stream_send(struct dp_stream *stream, const void *bytes, size_t length)
     }
     memcpy(stream->out + stream->out_length, bytes, length);
     stream->out_length += length;
-    if (!stream->closed)
+    if (!stream->closed && !stream->dropped)
         watch_what_matters(stream); // goes out from the loop, never from within this call
     return 0;
 }
@@ -258,9 +256,11 @@ void dp_stream_drop(struct dp_stream *stream)
 {
     if (!stream)
         return;
-    if (stream->gone)
-        *stream->gone = true;
     dp_watch_drop(stream->watch);
+    stream->watch = NULL;
+    stream->dropped = true;
+    if (stream->busy)
+        return;
     if (stream->ssl && !stream->shaking && !stream->closed)
         (void)SSL_shutdown(stream->ssl);
     SSL_free(stream->ssl);
