@@ -99,7 +99,7 @@ static void explain_icmp(const struct dp_icmp *icmp, char *why, size_t size)
 static void judge_error(struct dp_dial_result *result, int error)
 {
     result->error = error;
-    if (error == ECONNREFUSED || error == ECONNRESET) {
+    if (error == ECONNREFUSED) {
         result->outcome = DP_DIAL_REFUSED;
         (void)snprintf(result->why, sizeof result->why, "refused with a TCP reset");
     } else if (error == ETIMEDOUT) {
@@ -126,22 +126,28 @@ static void on_event(void *context, int events)
     (void)events;
     int queued = 0, error = 0;
     socklen_t size = sizeof error;
-    bool icmp = dp_icmp_take(dial->fd, &result.icmp, &queued);
+    struct tcp_info info;
+    memset(&info, 0, sizeof info);
+    // the error first: taking the message out of the queue clears it
     if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         error = errno;
-    if (icmp && error) {
+    bool icmp = dp_icmp_take(dial->fd, &result.icmp, &queued);
+    size = sizeof info;
+    if (getsockopt(dial->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        info.tcpi_state = TCP_CLOSE;
+    if (!error && info.tcpi_state == TCP_SYN_SENT)
+        return; // an ICMP message that the kernel holds for passing: it goes on trying
+    if (icmp && (error || info.tcpi_state == TCP_CLOSE)) {
         result.icmp.from_here = is_own(dial->fd, result.icmp.from);
         result.outcome = DP_DIAL_UNREACHABLE;
-        result.error = error;
+        result.error = error ? error : queued;
         explain_icmp(&result.icmp, result.why, sizeof result.why);
+    } else if (error == ECONNRESET) { // a refusal is ECONNREFUSED: this one stood for a moment
+        result.reset = true;
     } else if (error) {
         judge_error(&result, error);
     } else {
-        struct tcp_info info;
-        memset(&info, 0, sizeof info);
-        size = sizeof info;
-        if (getsockopt(dial->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_state == TCP_SYN_SENT)
-            return; // an ICMP message that the kernel holds for passing: it goes on trying
+        result.icmp.present = false;
         result.rtt_ms = info.tcpi_rtt ? info.tcpi_rtt / 1000.0 : -1;
     }
     finish(dial, &result);

@@ -34,7 +34,9 @@ struct dp_dial_result {
     double ms;     /* until the outcome */
     double rtt_ms; /* of the handshake by the kernel's own stamps (TCP_INFO); -1: none */
     struct dp_icmp icmp;
-    int error;     /* errno, 0 where there was none */
+    bool
+        reset; /* with DP_DIAL_OPEN: and the peer has reset it since; what it said before can still be read */
+    int error; /* errno, 0 where there was none */
     char why[256]; /* a clause: "port unreachable (ICMP 3/3) from 192.0.2.1" */
 };
 

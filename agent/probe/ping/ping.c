@@ -12,7 +12,8 @@
 #include "agent/probe/net/target.h"
 #include "agent/probe/ping/stats.h"
 
-#define LINGER_MS 2000 /* for the last answers */
+#define LINGER_MS 2000   /* for the last answers */
+#define PATIENCE_MS 4000 /* where nothing came at all: routers give up on ARP after 3 s, and then say so */
 
 struct ping_request {
     int64_t sent_ns;
@@ -193,7 +194,8 @@ static void on_tick(void *context)
         ping->sent++;
     }
     bool last = ping->sent + ping->unsent == ping->count;
-    uint64_t linger = ping->longest_ms * 4 < LINGER_MS ? LINGER_MS : (uint64_t)(ping->longest_ms * 4);
+    uint64_t least = ping->received || ping->errors ? LINGER_MS : PATIENCE_MS;
+    uint64_t linger = ping->longest_ms * 4 < (double)least ? least : (uint64_t)(ping->longest_ms * 4);
     dp_timer_start(ping->timer, !last ? ping->interval_ms : ping->sent ? linger : 0, 0);
     if (ping->sent % 10 == 0 && !last)
         dp_probe_progress(ping->probe, "%llu of %llu answered by %s", (unsigned long long)ping->received,

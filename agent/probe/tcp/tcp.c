@@ -237,7 +237,7 @@ static void on_banner(void *context, int events)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        try->reset = got < 0;
+        try->reset = got < 0 || try->result.reset;
         settle(try, judge_banner(try, true));
         return;
     }

@@ -1,0 +1,113 @@
+#!/bin/bash
+# The probes of the network from mx1 towards remote, over two routers, with a real cause for each class.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/lab.sh"
+. "$here/probe_lib.sh"
+only=${1:-}
+EDGE1_4=198.51.100.2 LB1_4=192.0.2.1
+
+# rules HOST TEXT: a filter table there in place of the last one.
+rules() {
+    lab_in "$1" sh -c 'nft delete table inet probe 2>/dev/null; exit 0'
+    [ -z "${2:-}" ] || lab_in "$1" nft "table inet probe { $2 }" || lab_die "nft on $1"
+}
+forward() { rules edge1 "chain f { type filter hook forward priority 0; $1 };"; }
+
+serve() { # PORT PYTHON: handles each connection `c` that way
+    lab_start "serve$1" remote python3 -c "
+import socket, time, struct
+s = socket.create_server(('::', $1), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    c, _ = s.accept()
+    $2
+    c.close()
+"
+    lab_wait_for 5 lab_in remote bash -c "ss -ltn | grep -q :$1" || lab_die "port $1"
+}
+
+probe_tcp() {
+    serve 2525 "c.sendall(b'220 mx.example.net ESMTP\r\n')"
+    serve 2526 "c.sendall(b'554 5.7.1 go away\r\n')"
+    serve 2527 "pass"
+    serve 2528 "c.sendall(b'220-wait\r\n'); time.sleep(0.3); c.sendall(b'421 4.3.2 too busy\r\n')"
+    serve 2529 "time.sleep(3)"
+    serve 2530 "c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))"
+    local a
+    for a in $REMOTE_4 "[$REMOTE_6]"; do
+        probe_expect "a port that greets" 0 open '.data.banner == "220 mx.example.net ESMTP" and .data.connect_ms > 0' tcp "$a:2525"
+        probe_expect "a greeting with 554" 1 rejected-banner '.data.banner | startswith("554 ")' tcp "$a:2526"
+        probe_expect "hung up at once" 1 closed-by-peer '.data.closed_with == "FIN"' tcp "$a:2527"
+        probe_expect "a greeting of two lines, the last with 421" 1 rejected-banner '.data.banner | contains("421")' tcp "$a:2528"
+        probe_expect "a port that keeps silent" 0 open '.data.banner == null' tcp --wait 0.3 "$a:2529"
+        probe_expect "reset at once" 1 closed-by-peer '.data.closed_with == "RST"' tcp "$a:2530"
+        probe_expect "nobody listens" 1 refused '.data.addresses | length == 1' tcp "$a:9"
+    done
+    forward 'ip daddr 203.0.113.0/24 tcp dport 25 drop; ip6 daddr 2001:db8:3::/64 tcp dport 25 drop;'
+    probe_expect "dropped on the way" 1 filtered '.data.icmp_from == null' tcp --timeout 1.5 $REMOTE_4:25
+    probe_expect "dropped on the way, IPv6" 1 filtered '.data.family == "ipv6"' tcp --timeout 1.5 "[$REMOTE_6]:25"
+    local code
+    for code in net-unreachable=0 host-unreachable=1 port-unreachable=3 net-prohibited=9 host-prohibited=10 admin-prohibited=13; do
+        forward "ip daddr $REMOTE_4 tcp dport 25 reject with icmp type ${code%=*};"
+        probe_expect "rejected with ${code%=*}" 1 unreachable \
+            ".data.icmp_type == 3 and .data.icmp_code == ${code#*=} and .data.icmp_from == \"$EDGE1_4\"" tcp $REMOTE_4:25
+    done
+    for code in no-route=0 admin-prohibited=1 addr-unreachable=3 port-unreachable=4; do
+        forward "ip6 daddr $REMOTE_6 tcp dport 25 reject with icmpv6 type ${code%=*};"
+        probe_expect "rejected with ICMPv6 ${code%=*}" 1 unreachable \
+            ".data.icmp_type == 1 and .data.icmp_code == ${code#*=} and (.data.icmp_from | startswith(\"2001:db8:\"))" tcp "[$REMOTE_6]:25"
+    done
+    forward "ip daddr $REMOTE_4 tcp dport 25 reject with tcp reset;"
+    probe_expect "rejected with a reset" 1 refused 'true' tcp $REMOTE_4:25
+    forward ''
+    probe_expect "no host of that address" 1 unreachable ".data.icmp_from == \"$EDGE1_4\" and .data.icmp_code == 1" tcp 203.0.113.99:25
+    probe_expect "no neighbour of that address" 1 unreachable '.summary | contains("this host itself")' tcp 192.0.2.77:25
+    lab_in mx1 ip route add unreachable 198.18.0.0/15
+    probe_expect "no route" 1 unreachable '.data.icmp_from == null' tcp 198.18.0.1:25
+    probe_refuses "a name that nothing knows" "has no address\|no resolver\|could not be looked up" tcp --timeout 3 nothing.invalid:25
+    probe_refuses "no port" "names no port" tcp $REMOTE_4
+    probe_refuses "the other family" "is no IPv6 address" tcp -6 $REMOTE_4:25
+    probe_refuses "an absent interface" "no such interface" tcp --interface nope0 $REMOTE_4:25
+    probe_refuses "an address that is not this host's" "cannot send from" tcp --source 192.0.2.200 $REMOTE_4:25
+    probe_same "nmap on an open, a closed and a filtered port" \
+        "$(forward "ip daddr $REMOTE_4 tcp dport 25 drop;"; lab_in mx1 nmap -n -Pn -sT -p 25,9,2525 $REMOTE_4 |
+            awk '/^[0-9]+\/tcp/ {print $1, $2}' | sort -n | tr '\n' ' ')" "9/tcp closed 25/tcp filtered 2525/tcp open "
+    forward ''
+}
+
+probe_ping() {
+    local fping
+    probe_expect "a host that answers" 0 ok '.data.received == 5 and .data.loss == 0 and .data.ttl == 62 and .data.rtt_ms.min > 0' \
+        ping --interval 0.05 $REMOTE_4
+    probe_expect "a host that answers, IPv6" 0 ok '.data.received == 5 and .data.ttl == 62' ping --interval 0.05 $REMOTE_6
+    probe_expect "from an address, by an interface, unprivileged" 0 ok '.data.received == 2' \
+        ping --interval 0.05 --count 2 --source $MX1_4 --interface eth0 $REMOTE_4
+    forward 'ip daddr 203.0.113.25 icmp type echo-request numgen inc mod 4 == 0 drop;'
+    probe_expect "every fourth lost" 1 loss '.data.sent == 20 and .data.received == 15 and .data.loss == 0.25' \
+        ping --interval 0.02 --count 20 $REMOTE_4
+    fping=$(lab_in mx1 fping -q -c 20 -p 20 $REMOTE_4 2>&1 | sed -n 's/.*%loss = \([0-9/]*\).*/\1/p')
+    probe_same "fping's count" "$fping" "20/15/25"
+    forward 'ip daddr 203.0.113.25 icmp type echo-request drop;'
+    probe_expect "no answer" 1 silent '.data.received == 0 and .data.loss == 1' ping --interval 0.05 --count 3 $REMOTE_4
+    forward 'ip daddr 203.0.113.25 reject with icmp type admin-prohibited;'
+    probe_expect "prohibited" 1 unreachable ".data.icmp_from == \"$EDGE1_4\" and .data.icmp_code == 13" \
+        ping --interval 0.05 --count 3 $REMOTE_4
+    forward ''
+    probe_expect "a host that is not there" 1 unreachable ".data.icmp_from == \"$EDGE1_4\" and .data.icmp_code == 1" \
+        ping --count 1 --timeout 5 203.0.113.99
+    lab_in edge1 ip link set eth1 mtu 1300
+    probe_expect "too large to go unfragmented" 1 unreachable \
+        ".data.mtu == 1300 and .data.icmp_code == 4 and .data.icmp_from == \"$EDGE1_4\"" ping --df --size 1400 --count 2 --interval 0.1 $REMOTE_4
+    probe_expect "larger than one's own interface" 1 unreachable '.data.sent == 0' ping --df --size 2000 --count 1 $REMOTE_4
+    lab_in edge1 ip link set eth1 mtu 1500
+    lab_in mx1 ip route flush cache
+}
+
+probe_link() { :; }
+
+lab_trap
+lab_up || lab_die "no lab"
+lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
+for kind in ${only:-tcp ping}; do "probe_$kind"; done
+probe_end
