@@ -1,6 +1,7 @@
 #include "agent/probe/net/resolve.h"
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,27 +148,21 @@ static void deliver(void *context)
     lookup->done(lookup->context, lookup->code, lookup->why, lookup->addresses, lookup->count);
 }
 
-static void explain(struct dp_lookup *lookup, int status)
+/* The error for c-ares' status, and a sentence. */
+static int explain(int status, const char *name, const char *kind, char *why, size_t size)
 {
-    const char *kind = lookup->family == AF_INET    ? "IPv4 address"
-                       : lookup->family == AF_INET6 ? "IPv6 address"
-                                                    : "address";
     switch (status) {
     case ARES_ENOTFOUND:
     case ARES_ENODATA:
     case ARES_EBADNAME:
-        lookup->code = DP_ERR_NOT_FOUND;
-        (void)snprintf(lookup->why, sizeof lookup->why, "the name %s has no %s", lookup->name, kind);
-        break;
+        (void)snprintf(why, size, "the name %s has no %s", name, kind);
+        return DP_ERR_NOT_FOUND;
     case ARES_ETIMEOUT:
-        lookup->code = DP_ERR_TIMEOUT;
-        (void)snprintf(lookup->why, sizeof lookup->why, "no resolver answers when asked for %s",
-                       lookup->name);
-        break;
+        (void)snprintf(why, size, "no resolver answers when asked for %s", name);
+        return DP_ERR_TIMEOUT;
     default:
-        lookup->code = DP_ERR_UNAVAILABLE;
-        (void)snprintf(lookup->why, sizeof lookup->why, "the name %s could not be looked up: %s",
-                       lookup->name, ares_strerror(status));
+        (void)snprintf(why, size, "the name %s could not be looked up: %s", name, ares_strerror(status));
+        return DP_ERR_UNAVAILABLE;
     }
 }
 
@@ -196,7 +191,11 @@ static void on_answer(void *context, int status, int timeouts, struct ares_addri
         return;
     }
     if (!lookup->count)
-        explain(lookup, status == ARES_SUCCESS ? ARES_ENODATA : status);
+        lookup->code = explain(status == ARES_SUCCESS ? ARES_ENODATA : status, lookup->name,
+                               lookup->family == AF_INET    ? "IPv4 address"
+                               : lookup->family == AF_INET6 ? "IPv6 address"
+                                                            : "address",
+                               lookup->why, sizeof lookup->why);
     dp_timer_start(lookup->deliver, 0, 0);
 }
 
@@ -243,6 +242,88 @@ void dp_lookup_drop(struct dp_lookup *lookup)
     lookup->deliver = NULL;
     if (lookup->asked)
         lookup->dropped = true; // c-ares still holds it
+    else
+        free(lookup);
+}
+
+struct dp_mx_lookup {
+    struct dp_timer *deliver;
+    dp_mx_done *done;
+    void *context;
+    struct dp_mx list[DP_MX_MAX];
+    size_t count;
+    int code;
+    char why[320];
+    char domain[DP_HOST_TEXT];
+    bool asked, dropped;
+};
+
+static int by_preference(const void *a, const void *b)
+{
+    const struct dp_mx *x = a, *y = b;
+    return x->preference != y->preference ? (x->preference < y->preference ? -1 : 1)
+                                          : strcmp(x->host, y->host);
+}
+
+static void deliver_mx(void *context)
+{
+    struct dp_mx_lookup *lookup = context;
+    dp_timer_drop(lookup->deliver);
+    lookup->deliver = NULL;
+    lookup->done(lookup->context, lookup->code, lookup->why, lookup->list, lookup->count);
+}
+
+static void on_mx(void *context, int status, int timeouts, unsigned char *answer, int length)
+{
+    struct dp_mx_lookup *lookup = context;
+    struct ares_mx_reply *records = NULL;
+    (void)timeouts;
+    lookup->asked = false;
+    if (lookup->dropped) {
+        free(lookup);
+        return;
+    }
+    if (status == ARES_SUCCESS)
+        status = ares_parse_mx_reply(answer, length, &records);
+    for (const struct ares_mx_reply *r = records; r && lookup->count < DP_MX_MAX; r = r->next) {
+        struct dp_mx *mx = &lookup->list[lookup->count++];
+        mx->preference = r->priority;
+        (void)snprintf(mx->host, sizeof mx->host, "%s", strcmp(r->host, ".") == 0 ? "" : r->host);
+    }
+    ares_free_data(records);
+    qsort(lookup->list, lookup->count, sizeof lookup->list[0], by_preference);
+    if (!lookup->count)
+        lookup->code = explain(status == ARES_SUCCESS ? ARES_ENODATA : status, lookup->domain, "MX",
+                               lookup->why, sizeof lookup->why);
+    dp_timer_start(lookup->deliver, 0, 0);
+}
+
+int dp_mx_start(struct dp_resolver *resolver, const char *domain, dp_mx_done *done, void *context,
+                struct dp_mx_lookup **ret_lookup)
+{
+    struct dp_mx_lookup *lookup = calloc(1, sizeof *lookup);
+    if (!lookup)
+        return DP_ERR_NOMEM;
+    *lookup = (struct dp_mx_lookup){.done = done, .context = context, .asked = true};
+    (void)snprintf(lookup->domain, sizeof lookup->domain, "%s", domain);
+    if (dp_timer_new(resolver->loop, deliver_mx, lookup, &lookup->deliver)) {
+        free(lookup);
+        return DP_ERR_NOMEM;
+    }
+    *ret_lookup = lookup;
+    ares_query(resolver->channel, domain, ns_c_in, ns_t_mx, on_mx, lookup);
+    set_timer(resolver);
+    return 0;
+}
+
+void dp_mx_drop(struct dp_mx_lookup *lookup)
+{
+    if (!lookup)
+        return;
+    dp_timer_drop(lookup->deliver);
+    lookup->deliver = NULL;
+    if (lookup->asked)
+        lookup->dropped = true;
     else
         free(lookup);
 }

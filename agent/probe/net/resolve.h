@@ -29,4 +29,21 @@ int dp_lookup_start(struct dp_resolver *resolver, const char *name, int family, 
 /* To be called also after `done`; NULL is fine. */
 void dp_lookup_drop(struct dp_lookup *lookup);
 
+#define DP_MX_MAX 64
+
+struct dp_mx {
+    uint16_t preference;
+    char host[DP_HOST_TEXT]; /* "" is the null MX of RFC 7505 */
+};
+
+struct dp_mx_lookup;
+/* code 0: `list` by preference, `count` 1 or more. DP_ERR_NOT_FOUND: no MX, or no such domain;
+ * DP_ERR_UNAVAILABLE, DP_ERR_TIMEOUT: nobody can tell. */
+typedef void dp_mx_done(void *context, int code, const char *why, const struct dp_mx *list, size_t count);
+
+/* As dp_lookup_start. */
+int dp_mx_start(struct dp_resolver *resolver, const char *domain, dp_mx_done *done, void *context,
+                struct dp_mx_lookup **ret_lookup) DP_MUST_CHECK;
+void dp_mx_drop(struct dp_mx_lookup *lookup); /* also after `done`; NULL is fine */
+
 #endif

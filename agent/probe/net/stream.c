@@ -1,10 +1,12 @@
 #include "agent/probe/net/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -250,6 +252,18 @@ int dp_stream_start_tls(struct dp_stream *stream, SSL *ssl)
 SSL *dp_stream_ssl(const struct dp_stream *stream)
 {
     return stream->ssl;
+}
+
+bool dp_stream_local(const struct dp_stream *stream, union dp_address *ret_address)
+{
+    socklen_t size = sizeof *ret_address;
+    return getsockname(stream->fd, &ret_address->any, &size) == 0;
+}
+
+int dp_stream_unacknowledged(const struct dp_stream *stream)
+{
+    int bytes = -1;
+    return ioctl(stream->fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
 
 void dp_stream_drop(struct dp_stream *stream)

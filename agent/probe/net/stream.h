@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "agent/probe/net/target.h"
 #include "common/err/err.h"
 
 #define DP_STREAM_SEND_MAX (32U * 1024 * 1024) /* bytes that may wait to be sent */
@@ -48,6 +49,10 @@ size_t dp_stream_take_waiting(struct dp_stream *stream, char *bytes, size_t size
 int dp_stream_start_tls(struct dp_stream *stream, SSL *ssl) DP_MUST_CHECK;
 /* For questions on the session; NULL in the clear. Borrowed. */
 SSL *dp_stream_ssl(const struct dp_stream *stream);
+/* This end's address; false where it cannot be told. */
+bool dp_stream_local(const struct dp_stream *stream, union dp_address *ret_address);
+/* Bytes that the kernel sent or holds and that the peer has not acknowledged (SIOCOUTQ); -1: not known. */
+int dp_stream_unacknowledged(const struct dp_stream *stream);
 /* Closes the socket, with close_notify where TLS is on. NULL is fine. */
 void dp_stream_drop(struct dp_stream *stream);
 

@@ -1,0 +1,123 @@
+#!/bin/bash
+# The probes of mail from mx1 towards remote, where real servers run, and odd ones for what real ones won't do.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/lab.sh"
+. "$here/probe_lib.sh"
+only=${1:-}
+
+rules() {
+    lab_in edge1 sh -c 'nft delete table inet probe 2>/dev/null; exit 0'
+    [ -z "${1:-}" ] || lab_in edge1 nft "table inet probe { chain f { type filter hook forward priority 0; $1 }; }" || lab_die nft
+}
+
+odd_port=4000
+odd() { # WHAT: such a server; its address in $at
+    odd_port=$((odd_port + 1))
+    lab_start "odd_$1" remote python3 "$LAB_TOOLS/odd_smtp.py" $odd_port "$1"
+    lab_wait_for 5 lab_in remote bash -c "ss -ltn | grep -q :$odd_port" || lab_die "odd server $1"
+    at=$REMOTE_4:$odd_port
+}
+
+postfix_up() {
+    mkdir -p "$LAB_DIR/pf" "$LAB_DIR/spool" "$LAB_DIR/data"
+    chmod 755 "$LAB_DIR"
+    chown postfix "$LAB_DIR/data"
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$LAB_DIR/key.pem" -out "$LAB_DIR/cert.pem" -days 30 \
+        -subj /CN=mx.example.net -addext subjectAltName=DNS:mx.example.net,IP:$REMOTE_4 2>/dev/null
+    cp /etc/postfix/dynamicmaps.cf* "$LAB_DIR/pf/" 2>/dev/null
+    mkdir -p "$LAB_DIR/sasl"
+    cat >"$LAB_DIR/pf/main.cf" <<END
+compatibility_level = 3.6
+queue_directory = $LAB_DIR/spool
+data_directory = $LAB_DIR/data
+maillog_file = $LAB_DIR/maillog
+maillog_file_prefixes = $LAB_DIR
+myhostname = mx.example.net
+mydestination = example.net
+mynetworks = 127.0.0.0/8
+inet_interfaces = all
+alias_maps =
+local_recipient_maps = static:ok
+relay_domains =
+mailbox_transport = discard:
+local_transport = discard:
+smtpd_tls_cert_file = $LAB_DIR/cert.pem
+smtpd_tls_key_file = $LAB_DIR/key.pem
+smtpd_tls_security_level = may
+smtpd_recipient_restrictions = check_recipient_access inline:{ { nobody@example.net = 550 5.1.1 no such user }, { later@example.net = 450 4.2.0 mailbox busy } }, reject_unauth_destination
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+message_size_limit = 200000
+smtpd_peername_lookup = no
+END
+    postconf -M -c "$LAB_DIR/pf" 2>/dev/null >/dev/null
+    sed 's/^\([a-z].*\) y  *\(-\|[0-9]\)/\1 n \2/' /usr/share/postfix/master.cf.dist 2>/dev/null >"$LAB_DIR/pf/master.cf" ||
+        cp /etc/postfix/master.cf "$LAB_DIR/pf/master.cf"
+    postconf -c "$LAB_DIR/pf" -F '*/*/chroot = n'
+    lab_in remote postfix -c "$LAB_DIR/pf" start >"$LAB_DIR/postfix.out" 2>&1 || lab_die "postfix: $(cat "$LAB_DIR/postfix.out")"
+    lab_wait_for 10 lab_in remote bash -c 'exec 3<>/dev/tcp/127.0.0.1/25' || lab_die "postfix does not listen"
+}
+postfix_down() { lab_in remote postfix -c "$LAB_DIR/pf" stop >/dev/null 2>&1; }
+
+probe_smtp() {
+    local secret='Tr0ub4dor&3' file=$LAB_DIR/auth at
+    printf 'user: alice\npassword: %s\n' "$secret" >"$file"
+    chmod 600 "$file"
+    probe_expect "Postfix takes a recipient" 0 accepted \
+        '([.data.stages[] | select(.stage == "quit")] | length == 1) and .data.stage == "quit" and ([.data.stages[].stage] | index("rcpt")) and .data.tls.version == "TLSv1.3" and .data.tls.verified == false and (.data.capabilities | any(startswith("SIZE")))' \
+        smtp --mail-from a@example.org --rcpt-to you@example.net $REMOTE_4
+    SSL_CERT_FILE=$LAB_DIR/cert.pem probe_expect "its certificate holds with its authority known" 0 accepted \
+        '.data.tls.verified and .status == "ok"' smtp --rcpt-to you@example.net $REMOTE_4
+    probe_expect "Postfix takes a message" 0 accepted \
+        '.data.message_bytes == 100000 and ([.data.stages[] | select(.stage == "body")][0].reply.text | contains("queued as"))' \
+        smtp --send --size 100000 --mail-from a@example.org --rcpt-to you@example.net $REMOTE_4
+    lab_wait_for 5 grep -q 'size=100' "$LAB_DIR/maillog"
+    probe_same "the size that Postfix counted, without its own header" \
+        "$(sed -n 's/.* size=\([0-9]*\), nrcpt.*/\1/p' "$LAB_DIR/maillog" | tail -1 | awk '{print ($1 > 98000 && $1 < 101000)}')" 1
+    probe_expect "in the clear" 0 accepted '.data.tls == null' smtp --no-starttls --rcpt-to you@example.net $REMOTE_4
+    probe_expect "no such user" 1 rejected '.data.stage == "rcpt" and ([.data.stages[] | select(.stage == "rcpt")][0].reply | .code == 550 and .enhanced == "5.1.1" and (.text | contains("no such user")))' \
+        smtp --rcpt-to nobody@example.net $REMOTE_4
+    probe_expect "a foreign domain" 1 rejected '[.data.stages[] | select(.stage == "rcpt")][0].reply.code == 554' \
+        smtp --rcpt-to x@example.com $REMOTE_4
+    probe_expect "later" 1 deferred '.data.stage == "rcpt"' smtp --rcpt-to later@example.net $REMOTE_4
+    probe_expect "too large, announced" 1 rejected '.data.stage == "mail"' smtp --size 300000 --rcpt-to you@example.net $REMOTE_4
+    probe_expect "no AUTH offered" 1 auth-failed '.data.stage == "auth"' smtp --auth-file "$file" $REMOTE_4
+    probe_same "swaks on the same recipient" \
+        "$(lab_in mx1 swaks --server $REMOTE_4 --from a@example.org --to nobody@example.net --quit-after RCPT --hide-all >/dev/null 2>&1; echo $?)" 24
+    odd pieces; probe_expect "a greeting in pieces" 0 accepted '[.data.stages[] | select(.stage == "banner")][0].reply.text == "odd.example.net\nlate"' smtp $at
+    odd helo_only; probe_expect "HELO after EHLO" 0 accepted '[.data.transcript[] | select(startswith("C: HELO"))] | length == 1' smtp --rcpt-to x@y $at
+    odd busy; probe_expect "421 as greeting" 1 deferred '.data.stage == "banner"' smtp $at
+    odd closed; probe_expect "554 as greeting" 1 rejected '.data.stage == "banner" and .data.transcript[-1] != null' smtp $at
+    odd inject; probe_expect "bytes behind STARTTLS" 1 injection '.data.injected | contains("slipped in")' smtp $at
+    odd no_tls; probe_expect "STARTTLS with 454" 1 tls-failed '.data.stage == "starttls"' smtp $at
+    odd not_tls; probe_expect "no TLS behind STARTTLS" 1 tls-failed '.data.stage == "starttls"' smtp $at
+    odd hang_up; probe_expect "hung up at MAIL" 1 disconnected '.data.stage == "mail" and .data.closed_with == "FIN"' smtp --rcpt-to x@y $at
+    odd hang; probe_expect "silence at RCPT" 1 timeout '.data.stage == "rcpt"' smtp --timeout 2 --rcpt-to x@y $at
+    odd cut_body; probe_expect "cut in the message" 1 disconnected '.data.stage == "body" and .data.body_bytes_sent > 0' smtp --send --size 3000000 --rcpt-to x@y $at
+    odd body_421; probe_expect "421 after the dot" 1 deferred '.data.stage == "body"' smtp --send --rcpt-to x@y $at
+    odd talks_ssh; probe_expect "no SMTP at all" 1 rejected '.data.stage == "banner"' smtp $at
+    odd silent; probe_expect "never greets" 1 timeout '.data.stage == "banner"' smtp --timeout 1 $at
+    odd flood; probe_expect "a flood without line end" 1 rejected 'true' smtp $at
+    odd endless; probe_expect "a reply without end" 1 rejected '.data.stage == "ehlo"' smtp $at
+    odd auth_454; probe_expect "AUTH with 454" 1 deferred '.data.stage == "auth"' smtp --auth-file "$file" $at
+    odd echo_secret; probe_expect "a server that sends the password back" 1 auth-failed '.data.stage == "auth"' smtp --auth-file "$file" $at
+    probe_same "the password in the document" "$(grep -c -e "$secret" -e "$(printf %s "$secret" | base64)" "$LAB_DIR/probe.json")" 0
+    odd greylist; probe_expect "greylisting, one try" 1 deferred '.data.stage == "rcpt"' smtp --rcpt-to one@y $at
+    probe_expect "greylisting, two tries" 0 greylisted '.status == "warning" and .data.tries == 2 and (.next_step | length > 0)' \
+        smtp --retry 2 --retry-delay 0.3 --rcpt-to two@y $at
+    odd always_450; probe_expect "450 for ever" 1 deferred '.data.tries == 3' smtp --retry 2 --retry-delay 0.2 --rcpt-to x@y $at
+    probe_expect "nobody listens" 1 refused '.data.stage == "connect"' smtp $REMOTE_4:9
+    rules 'tcp dport 25 drop;'
+    probe_expect "dropped on the way" 1 filtered '.data.stage == "connect"' smtp --timeout 1.5 $REMOTE_4
+    rules
+    chmod 644 "$file"
+    probe_refuses "an auth file that others can read" "open to others" smtp --auth-file "$file" $REMOTE_4
+    probe_refuses "send to nobody" "needs --rcpt-to" smtp --send $REMOTE_4
+}
+
+lab_trap
+lab_up || lab_die "no lab"
+postfix_up
+trap 'rc=$?; trap - EXIT; postfix_down; lab_down; exit $rc' EXIT
+for kind in ${only:-smtp}; do "probe_$kind"; done
+probe_end
