@@ -8,6 +8,7 @@
 const struct dp_probe_kind *const dp_probe_kinds[] = {
     &dp_probe_ping,
     &dp_probe_tcp,
+    &dp_probe_dns,
     &dp_probe_smtp,
 };
 const size_t dp_probe_kind_count = sizeof dp_probe_kinds / sizeof dp_probe_kinds[0];

@@ -1,31 +1,20 @@
 #include "agent/probe/net/resolve.h"
 
-#include <ares.h>
 #include <arpa/nameser.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/probe/net/ares_loop.h"
 #include "agent/probe/net/handles.h"
 
-struct socket_watch {
-    struct socket_watch *next;
-    struct dp_resolver *resolver;
-    struct dp_watch *watch;
-    ares_socket_t fd;
-};
-
 struct dp_resolver {
-    uv_loop_t *loop;
-    ares_channel channel;
-    struct dp_timer *timer; /* c-ares' own timeouts */
-    struct socket_watch *sockets;
+    struct dp_ares *ares; /* with the system's settings */
 };
 
 /* Lives until both c-ares and the asker are done with it. */
 struct dp_lookup {
-    struct dp_resolver *resolver;
     struct dp_timer *deliver; /* the answer goes out from the loop, never from within the question */
     dp_lookup_done *done;
     void *context;
@@ -39,104 +28,24 @@ struct dp_lookup {
     bool dropped; /* the asker has left */
 };
 
-static void set_timer(struct dp_resolver *resolver)
-{
-    struct timeval most = {1, 0}, next;
-    if (!resolver->sockets) {
-        dp_timer_stop(resolver->timer);
-        return;
-    }
-    (void)ares_timeout(resolver->channel, &most, &next);
-    dp_timer_start(resolver->timer, (uint64_t)next.tv_sec * 1000 + (uint64_t)next.tv_usec / 1000 + 1, 0);
-}
-
-static void on_timer(void *context)
-{
-    struct dp_resolver *resolver = context;
-    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    set_timer(resolver);
-}
-
-static void on_socket(void *context, int events)
-{
-    struct socket_watch *socket = context;
-    struct dp_resolver *resolver = socket->resolver;
-    ares_socket_t fd = socket->fd;
-    ares_process_fd(resolver->channel, events & UV_READABLE ? fd : ARES_SOCKET_BAD,
-                    events & UV_WRITABLE ? fd : ARES_SOCKET_BAD);
-    set_timer(resolver);
-}
-
-static void forget_socket(struct dp_resolver *resolver, ares_socket_t fd)
-{
-    for (struct socket_watch **at = &resolver->sockets; *at; at = &(*at)->next)
-        if ((*at)->fd == fd) {
-            struct socket_watch *gone = *at;
-            *at = gone->next;
-            dp_watch_drop(gone->watch);
-            free(gone);
-            return;
-        }
-}
-
-static void on_state(void *context, ares_socket_t fd, int readable, int writable)
-{
-    struct dp_resolver *resolver = context;
-    int events = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
-    if (!events) {
-        forget_socket(resolver, fd);
-        return;
-    }
-    for (struct socket_watch *s = resolver->sockets; s; s = s->next)
-        if (s->fd == fd) {
-            dp_watch_events(s->watch, events);
-            return;
-        }
-    struct socket_watch *fresh = calloc(1, sizeof *fresh);
-    if (!fresh)
-        return; // the question then runs into its timeout
-    *fresh = (struct socket_watch){.next = resolver->sockets, .resolver = resolver, .fd = fd};
-    if (dp_watch_new(resolver->loop, fd, events, on_socket, fresh, &fresh->watch)) {
-        free(fresh);
-        return;
-    }
-    resolver->sockets = fresh;
-}
-
 int dp_resolver_new(uv_loop_t *loop, struct dp_resolver **ret_resolver, struct dp_diag *diag)
 {
+    struct ares_options options = {.timeout = 2000, .tries = 3};
     struct dp_resolver *resolver = calloc(1, sizeof *resolver);
     if (!resolver)
         return DP_ERR_NOMEM;
-    resolver->loop = loop;
-    if (dp_timer_new(loop, on_timer, resolver, &resolver->timer)) {
+    int rc = dp_ares_new(loop, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES, &resolver->ares, diag);
+    if (rc)
         free(resolver);
-        return DP_ERR_NOMEM;
-    }
-    struct ares_options options = {
-        .timeout = 2000, .tries = 3, .sock_state_cb = on_state, .sock_state_cb_data = resolver};
-    int rc = ares_library_init(ARES_LIB_INIT_ALL);
-    if (rc == ARES_SUCCESS)
-        rc = ares_init_options(&resolver->channel, &options,
-                               ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
-    if (rc != ARES_SUCCESS) {
-        dp_timer_drop(resolver->timer);
-        free(resolver);
-        return dp_fail(diag, DP_ERR_IO, "the resolver cannot be set up: %s", ares_strerror(rc));
-    }
-    *ret_resolver = resolver;
-    return 0;
+    else
+        *ret_resolver = resolver;
+    return rc;
 }
 
 void dp_resolver_free(struct dp_resolver *resolver)
 {
-    if (!resolver)
-        return;
-    ares_destroy(resolver->channel);
-    ares_library_cleanup();
-    while (resolver->sockets)
-        forget_socket(resolver, resolver->sockets->fd);
-    dp_timer_drop(resolver->timer);
+    if (resolver)
+        dp_ares_free(resolver->ares);
     free(resolver);
 }
 
@@ -205,9 +114,9 @@ int dp_lookup_start(struct dp_resolver *resolver, const char *name, int family, 
     struct dp_lookup *lookup = calloc(1, sizeof *lookup);
     if (!lookup)
         return DP_ERR_NOMEM;
-    *lookup = (struct dp_lookup){.resolver = resolver, .done = done, .context = context, .family = family};
+    *lookup = (struct dp_lookup){.done = done, .context = context, .family = family};
     (void)snprintf(lookup->name, sizeof lookup->name, "%s", name);
-    if (dp_timer_new(resolver->loop, deliver, lookup, &lookup->deliver)) {
+    if (dp_timer_new(dp_ares_loop(resolver->ares), deliver, lookup, &lookup->deliver)) {
         free(lookup);
         return DP_ERR_NOMEM;
     }
@@ -229,8 +138,8 @@ int dp_lookup_start(struct dp_resolver *resolver, const char *name, int family, 
     struct ares_addrinfo_hints hints = {
         .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
     lookup->asked = true;
-    ares_getaddrinfo(resolver->channel, name, port ? service : NULL, &hints, on_answer, lookup);
-    set_timer(resolver);
+    ares_getaddrinfo(dp_ares_channel(resolver->ares), name, port ? service : NULL, &hints, on_answer, lookup);
+    dp_ares_asked(resolver->ares);
     return 0;
 }
 
@@ -306,13 +215,13 @@ int dp_mx_start(struct dp_resolver *resolver, const char *domain, dp_mx_done *do
         return DP_ERR_NOMEM;
     *lookup = (struct dp_mx_lookup){.done = done, .context = context, .asked = true};
     (void)snprintf(lookup->domain, sizeof lookup->domain, "%s", domain);
-    if (dp_timer_new(resolver->loop, deliver_mx, lookup, &lookup->deliver)) {
+    if (dp_timer_new(dp_ares_loop(resolver->ares), deliver_mx, lookup, &lookup->deliver)) {
         free(lookup);
         return DP_ERR_NOMEM;
     }
     *ret_lookup = lookup;
-    ares_query(resolver->channel, domain, ns_c_in, ns_t_mx, on_mx, lookup);
-    set_timer(resolver);
+    ares_query(dp_ares_channel(resolver->ares), domain, ns_c_in, ns_t_mx, on_mx, lookup);
+    dp_ares_asked(resolver->ares);
     return 0;
 }
 

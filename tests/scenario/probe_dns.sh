@@ -1,0 +1,141 @@
+#!/bin/bash
+# The probes of DNS from mx1: BIND as resolver on mx1, BIND as primary and as second server on remote.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/lab.sh"
+. "$here/probe_lib.sh"
+only=${1:-}
+SECOND_4=203.0.113.26
+
+# zone FILE SERIAL [EXTRA]: example.net as the primary has it, with records in addition.
+zone() {
+    cat >"$1" <<END
+\$TTL 300
+@ SOA ns1 hostmaster $2 3600 600 86400 60
+@ NS ns1
+@ NS ns2
+@ MX 10 mx1
+@ MX 20 mx2
+@ A 203.0.113.80
+@ TXT "v=spf1 ip4:203.0.113.0/24 include:_spf.example.net mx -all"
+_spf TXT "v=spf1 a:mx1.example.net ip4:192.0.2.0/24 ~all"
+_dmarc TXT "v=DMARC1; p=reject"
+ns1 A $REMOTE_4
+ns2 A $SECOND_4
+mx1 A 203.0.113.10
+mx2 A 203.0.113.11
+www A 203.0.113.81
+${3:-}
+END
+}
+
+# bind NAME HOST ADDRESS ZONES: named there with these zone statements.
+bind_up() {
+    local dir=$LAB_DIR/bind_$1
+    mkdir -p "$dir"
+    cat >"$dir/named.conf" <<END
+options {
+    directory "$dir"; pid-file none; session-keyfile "$dir/key"; listen-on { $3; }; listen-on-v6 { none; };
+    dnssec-validation no; ${5:-recursion no;} allow-query { any; }; ${6:-}
+    notify no;
+};
+controls { };
+$4
+END
+    lab_start "bind_$1" "$2" named -g -n 1 -c "$dir/named.conf"
+    lab_wait_for 10 lab_in "$2" dig +short +time=1 +tries=1 @"$3" -c ch -t txt version.bind >/dev/null || lab_die "$(tail -5 "${LAB_LOG[bind_$1]}")"
+}
+
+servers_up() {
+    local extra
+    lab_in remote ip address add $SECOND_4/24 dev eth0
+    mkdir -p "/etc/netns/$LAB-mx1"
+    echo "nameserver 127.0.0.1" >"/etc/netns/$LAB-mx1/resolv.conf"
+    zone "$LAB_DIR/one" 2026010101
+    zone "$LAB_DIR/two" 2026010101
+    zone "$LAB_DIR/differs" 2026010101 'other A 203.0.113.99'
+    extra=$(cat <<'END'
+@ MX 5 alias
+alias CNAME mx1
+END
+    )
+    zone "$LAB_DIR/bad" 2026010101 "$extra"
+    cat >"$LAB_DIR/nullmx" <<'END'
+$TTL 300
+@ SOA ns1.example.net. h 1 3600 600 86400 60
+@ NS ns1.example.net.
+@ MX 0 .
+END
+    { echo '$TTL 300'; echo '@ SOA ns1.example.net. h 1 3600 600 86400 60'; echo '@ NS ns1.example.net.'
+        echo -n '@ TXT "v=spf1'; for i in 1 2 3 4 5 6 7 8 9 10 11; do echo -n " a:a$i.deep.test"; done; echo ' -all"'
+        for i in 1 2 3 4 5 6 7 8 9 10 11; do echo "a$i A 192.0.2.$i"; done; } >"$LAB_DIR/deep"
+    { echo '$TTL 300'; echo '@ SOA ns1.example.net. h 1 3600 600 86400 60'; echo '@ NS ns1.example.net.'
+        for i in $(seq 40); do echo "big TXT \"$(printf 'x%.0s' $(seq 100))$i\""; done; } >"$LAB_DIR/big"
+    { echo '$TTL 300'; echo '@ SOA ns1.example.net. h 1 3600 600 86400 60'; echo '@ NS ns1.example.net.'
+        echo '10 PTR mx1.example.net.'; echo '11 PTR nowhere.example.net.'; } >"$LAB_DIR/reverse"
+    bind_up one remote $REMOTE_4 "
+        zone example.net { type primary; file \"$LAB_DIR/one\"; };
+        zone differs.test { type primary; file \"$LAB_DIR/one\"; };
+        zone bad.test { type primary; file \"$LAB_DIR/bad\"; };
+        zone null.test { type primary; file \"$LAB_DIR/nullmx\"; };
+        zone deep.test { type primary; file \"$LAB_DIR/deep\"; };
+        zone big.test { type primary; file \"$LAB_DIR/big\"; };
+        zone lame.test { type primary; file \"$LAB_DIR/one\"; };
+        zone refused.test { type primary; file \"$LAB_DIR/one\"; };
+        zone 113.0.203.in-addr.arpa { type primary; file \"$LAB_DIR/reverse\"; };"
+    bind_up two remote $SECOND_4 "
+        zone example.net { type primary; file \"$LAB_DIR/two\"; };
+        zone bad.test { type primary; file \"$LAB_DIR/bad\"; };
+        zone differs.test { type primary; file \"$LAB_DIR/differs\"; };
+        zone refused.test { type primary; file \"$LAB_DIR/one\"; allow-query { none; }; };
+        zone broken.test { type primary; file \"$LAB_DIR/none\"; };
+        zone lame.test { type forward; forward only; forwarders { $REMOTE_4; }; };" "recursion yes; allow-recursion { any; };"
+    local zones='' z
+    for z in example.net bad.test null.test deep.test big.test lame.test refused.test 113.0.203.in-addr.arpa differs.test; do
+        zones+="zone $z { type static-stub; server-addresses { $REMOTE_4; }; };"
+    done
+    zones+="zone broken.test { type static-stub; server-addresses { $SECOND_4; }; };"
+    bind_up resolver mx1 127.0.0.1 "$zones zone \".\" { type hint; file \"/dev/null\"; };" "recursion yes;" "qname-minimization off;"
+}
+
+probe_dns() {
+    local dig
+    probe_expect "one and the same everywhere" 0 consistent \
+        '(.data.servers | length == 3) and .data.zone == "example.net" and .data.spf.lookups == 3 and .data.spf.voids == 0
+         and .data.spf.result == "valid" and (.data.dmarc.record | startswith("v=DMARC1")) and .status == "warning"
+         and ([.data.addresses[] | select(.address == "203.0.113.10")][0].forward_confirmed)
+         and ([.data.addresses[] | select(.address == "203.0.113.11")][0].forward_confirmed | not)
+         and (.data.problems | any(.word == "ptr-unconfirmed")) and (.data.differences == [])
+         and ([.data.servers[] | select(.role == "authoritative")] | all(.aa))' dns example.net
+    dig=$(lab_in mx1 dig +short MX example.net | sort | tr '\n' ' ')
+    probe_same "dig's MX" "$(jq -r '.results[0].data.servers[0].answers[].data' "$LAB_DIR/probe.json" | sort | sed 's/$/./' | tr '\n' ' ')" "$dig"
+    probe_same "SPF for this host's own address" "$(jq -r '.results[0].data.spf.evaluations[0].result' "$LAB_DIR/probe.json")" softfail
+    probe_expect "one type, with a named server" 0 consistent \
+        '.status == "ok" and (.data.servers | any(.role == "named")) and .data.servers[0].answers[0].data == "203.0.113.81"' \
+        dns --type A --server $SECOND_4 www.example.net
+    probe_expect "servers that differ" 1 inconsistent \
+        '.data.differences[0].views | length == 2' dns --type A other.differs.test
+    probe_expect "no such name" 1 nxdomain '.data.servers | all(.rcode == "NXDOMAIN")' dns --type A nothing.example.net
+    probe_expect "no such record" 0 nodata '.status == "warning"' dns --type AAAA www.example.net
+    probe_expect "a zone that does not load" 1 servfail '.data.servers[0].rcode == "SERVFAIL"' dns --type A broken.test
+    probe_expect "a server that refuses" 1 refused '.data.servers | any(.rcode == "REFUSED")' dns --type A www.refused.test
+    probe_expect "a server that is lame" 1 lame \
+        '[.data.servers[] | select(.server | startswith("203.0.113.26"))][0].aa == false' dns --type A www.lame.test
+    probe_expect "an MX that is an alias" 0 consistent '.status == "warning" and (.data.problems | any(.word == "mx-cname"))' dns bad.test
+    probe_expect "a null MX" 0 consistent '.data.problems | any(.word == "null-mx")' dns null.test
+    probe_expect "SPF with eleven lookups" 0 consistent '(.data.problems | any(.word == "spf-permerror")) and .data.spf.lookups == 11' dns deep.test
+    probe_expect "an answer that needs TCP" 0 consistent '.data.servers | all(.transport == "tcp")' dns --type TXT big.big.test
+    lab_in edge1 nft "table inet probe { chain f { type filter hook forward priority 0; ip daddr $SECOND_4 drop; }; }"
+    probe_expect "a server that is silent" 1 timeout '.data.servers | any(.error == "no answer")' dns --type A --timeout 6 www.example.net
+    lab_in edge1 nft delete table inet probe
+    probe_expect "no server at that address" 1 timeout '.data.servers | any(.rcode == null)' dns --type A --server $REMOTE_4:5399 --timeout 6 www.example.net
+    probe_refuses "a type that nobody knows" "is\|type" dns --type NONSENSE example.net
+    probe_refuses "a server that is no address" "an address" dns --server ns.example.net example.net
+}
+
+lab_trap
+lab_up || lab_die "no lab"
+trap 'rc=$?; trap - EXIT; rm -rf "/etc/netns/$LAB-mx1"; lab_down; exit $rc' EXIT
+servers_up
+for kind in ${only:-dns}; do "probe_$kind"; done
+probe_end
