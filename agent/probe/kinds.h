@@ -5,8 +5,10 @@
 #include "agent/probe/core/kind.h"
 
 extern const struct dp_probe_kind dp_probe_dns;
+extern const struct dp_probe_kind dp_probe_dnsbl;
 extern const struct dp_probe_kind dp_probe_ping;
 extern const struct dp_probe_kind dp_probe_smtp;
 extern const struct dp_probe_kind dp_probe_tcp;
+extern const struct dp_probe_kind dp_probe_zone;
 
 #endif

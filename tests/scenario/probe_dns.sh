@@ -73,7 +73,9 @@ END
         for i in $(seq 40); do echo "big TXT \"$(printf 'x%.0s' $(seq 100))$i\""; done; } >"$LAB_DIR/big"
     { echo '$TTL 300'; echo '@ SOA ns1.example.net. h 1 3600 600 86400 60'; echo '@ NS ns1.example.net.'
         echo '10 PTR mx1.example.net.'; echo '11 PTR nowhere.example.net.'; } >"$LAB_DIR/reverse"
+    zone "$LAB_DIR/sec" 7
     bind_up one remote $REMOTE_4 "
+        zone sec.test { type primary; file \"$LAB_DIR/sec\"; allow-transfer { $SECOND_4; }; };
         zone example.net { type primary; file \"$LAB_DIR/one\"; };
         zone differs.test { type primary; file \"$LAB_DIR/one\"; };
         zone bad.test { type primary; file \"$LAB_DIR/bad\"; };
@@ -88,10 +90,11 @@ END
         zone bad.test { type primary; file \"$LAB_DIR/bad\"; };
         zone differs.test { type primary; file \"$LAB_DIR/differs\"; };
         zone refused.test { type primary; file \"$LAB_DIR/one\"; allow-query { none; }; };
+        zone sec.test { type secondary; primaries { $REMOTE_4; }; transfer-source $SECOND_4; };
         zone broken.test { type primary; file \"$LAB_DIR/none\"; };
         zone lame.test { type forward; forward only; forwarders { $REMOTE_4; }; };" "recursion yes; allow-recursion { any; };"
     local zones='' z
-    for z in example.net bad.test null.test deep.test big.test lame.test refused.test 113.0.203.in-addr.arpa differs.test; do
+    for z in example.net bad.test null.test deep.test big.test lame.test refused.test sec.test 113.0.203.in-addr.arpa differs.test; do
         zones+="zone $z { type static-stub; server-addresses { $REMOTE_4; }; };"
     done
     zones+="zone broken.test { type static-stub; server-addresses { $SECOND_4; }; };"
@@ -109,7 +112,7 @@ probe_dns() {
          and ([.data.servers[] | select(.role == "authoritative")] | all(.aa))' dns example.net
     dig=$(lab_in mx1 dig +short MX example.net | sort | tr '\n' ' ')
     probe_same "dig's MX" "$(jq -r '.results[0].data.servers[0].answers[].data' "$LAB_DIR/probe.json" | sort | sed 's/$/./' | tr '\n' ' ')" "$dig"
-    probe_same "SPF for this host's own address" "$(jq -r '.results[0].data.spf.evaluations[0].result' "$LAB_DIR/probe.json")" softfail
+    probe_same "SPF for this host's own address" "$(jq -r '.results[0].data.spf.evaluations[0].result' "$LAB_DIR/probe.json")" pass
     probe_expect "one type, with a named server" 0 consistent \
         '.status == "ok" and (.data.servers | any(.role == "named")) and .data.servers[0].answers[0].data == "203.0.113.81"' \
         dns --type A --server $SECOND_4 www.example.net
@@ -133,9 +136,59 @@ probe_dns() {
     probe_refuses "a server that is no address" "an address" dns --server ns.example.net example.net
 }
 
+probe_zone() {
+    lab_wait_for 10 lab_in mx1 bash -c "dig +short +norecurse @$SECOND_4 SOA sec.test | grep -q ." || lab_die "no transfer"
+    probe_expect "a secondary that has all" 0 in-sync \
+        '(.data.servers | length == 2 and all(.serial == 7 and .behind == 0 and .aa)) and .data.servers[0].transfer_refused' zone sec.test
+    zone "$LAB_DIR/sec" 9
+    kill -HUP "$(pgrep -P "${LAB_PID[bind_one]}" named || echo "${LAB_PID[bind_one]}")"
+    lab_wait_for 10 lab_in mx1 bash -c "dig +short @$REMOTE_4 SOA sec.test | grep -q ' 9 '" || lab_die "no reload"
+    probe_expect "a secondary that is behind" 1 behind \
+        '[.data.servers[] | select(.server | startswith("203.0.113.26"))][0] | .behind == 2 and .serial == 7 and .refresh == 3600' zone sec.test
+    probe_same "dig's serials" "$(jq -r '.results[0].data.servers[].serial' "$LAB_DIR/probe.json" | sort | tr '\n' ' ')" \
+        "$(for s in $REMOTE_4 $SECOND_4; do lab_in mx1 dig +short +norecurse @$s SOA sec.test | cut -d' ' -f3; done | sort | tr '\n' ' ')"
+    probe_expect "a zone that may be transferred" 0 in-sync '.data.servers | all(.transfer_refused == false)' zone example.net
+    probe_expect "a server that is lame" 1 lame '.data.servers | any(.state == "lame")' zone lame.test
+    lab_in edge1 nft "table inet probe { chain f { type filter hook forward priority 0; ip daddr $SECOND_4 drop; }; }"
+    probe_expect "a server that is silent" 1 unreachable '.data.servers | any(.serial == null)' zone --timeout 7 example.net
+    lab_in edge1 nft delete table inet probe
+    probe_refuses "no zone of its own" "lies in example.net" zone www.example.net
+}
+
+probe_dnsbl() {
+    local lists=$LAB_DIR/bl
+    chmod 755 "$LAB_DIR" # rbldnsd gives its privileges up
+    printf '127.0.0.2\n192.0.2.99 :127.0.0.4:stolen machine\n' >"$lists.good"
+    printf '127.0.0.2 :127.255.255.254:public resolver\n0.0.0.0/0 :127.255.255.254:no\n' >"$lists.error"
+    printf '0.0.0.0/0\n' >"$lists.all"
+    printf '192.0.2.99\n' >"$lists.untested"
+    printf '127.0.0.2\n192.0.2.99 :10.1.2.3:wildcard\n' >"$lists.outside"
+    printf '.test :127.0.0.2:\nspam.example :127.0.0.2:advertised in spam\n' >"$lists.domains"
+    printf '::ffff:7f00:2\n2001:db8:66::/48\n' >"$lists.six"
+    lab_start rbldnsd remote rbldnsd -n -b $REMOTE_4/5300 good.test:ip4set:"$lists.good" error.test:ip4set:"$lists.error" \
+        all.test:ip4set:"$lists.all" untested.test:ip4set:"$lists.untested" outside.test:ip4set:"$lists.outside" \
+        domains.test:dnset:"$lists.domains" six.test:ip6trie:"$lists.six"
+    lab_wait_for 5 lab_in mx1 dig +short +time=1 +tries=1 @$REMOTE_4 -p 5300 2.0.0.127.good.test >/dev/null || lab_die "$(cat "${LAB_LOG[rbldnsd]}")"
+    local at="--server $REMOTE_4:5300"
+    probe_expect "listed" 1 listed '.data.lists[0] | .listed and .usable and .codes[0].code == "127.0.0.4" and (.reason | contains("stolen"))' \
+        dnsbl $at --list good.test 192.0.2.99
+    probe_expect "not listed" 0 clean '.data.lists[0] | .listed == false and .usable and .codes == []' dnsbl $at --list good.test 192.0.2.1
+    probe_expect "an error code is no listing" 3 unknown '.data.lists[0].listed == null' dnsbl $at --list error.test 192.0.2.99
+    probe_expect "a list that lists all" 3 unknown '.data.lists[0].usable == false' dnsbl $at --list all.test 192.0.2.99
+    probe_expect "a list without test point" 3 unknown '.data.lists[0].usable == false' dnsbl $at --list untested.test 192.0.2.99
+    probe_expect "an answer outside of 127/8" 3 unknown '.data.lists[0].listed == null' dnsbl $at --list outside.test 192.0.2.99
+    probe_expect "a list that is not there" 3 unknown '.data.lists[0].usable == false' dnsbl $at --list absent.test 192.0.2.99
+    probe_expect "one good, one in error" 1 listed '.data.lists | length == 2' dnsbl $at --list error.test --list good.test 192.0.2.99
+    probe_expect "a domain" 1 listed '.data.lists[0].listed' dnsbl $at --list domains.test spam.example
+    probe_expect "another domain" 0 clean '.data.lists[0].usable' dnsbl $at --list domains.test ham.example
+    probe_expect "IPv6" 1 listed '.data.lists[0].usable' dnsbl $at --list six.test 2001:db8:66::25
+    probe_expect "this host's own addresses" 0 clean '.data.lists[0].subject == "192.0.2.10"' dnsbl $at -4 --list good.test
+    probe_refuses "neither address nor domain" "neither an address" dnsbl $at nonsense
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 trap 'rc=$?; trap - EXIT; rm -rf "/etc/netns/$LAB-mx1"; lab_down; exit $rc' EXIT
 servers_up
-for kind in ${only:-dns}; do "probe_$kind"; done
+for kind in ${only:-dns zone dnsbl}; do "probe_$kind"; done
 probe_end

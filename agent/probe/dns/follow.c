@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "agent/probe/dns/spf.h"
 #include "agent/probe/net/dns_query.h"
@@ -255,28 +254,6 @@ static void add_evaluation(struct dns_follow *f, const char *address)
     ask_spf(e);
 }
 
-/* The address that this host sends mail from, as routes and --source have it. */
-static bool outgoing_address(const struct dp_probe *probe, int family, char text[DP_ADDRESS_TEXT])
-{
-    union dp_address far, own;
-    socklen_t size = sizeof own;
-    const char *source = dp_request_text(dp_probe_request(probe), "--source");
-    if (dp_address_parse(family == AF_INET ? "203.0.113.1" : "2001:db8::1", 25, &far))
-        return false;
-    if (source && dp_address_parse(source, 0, &own) == 0 && own.any.sa_family == family) {
-        (void)snprintf(text, DP_ADDRESS_TEXT, "%s", source);
-        return true;
-    }
-    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool known =
-        fd >= 0 && connect(fd, &far.any, dp_address_size(&far)) == 0 && getsockname(fd, &own.any, &size) == 0;
-    if (fd >= 0)
-        (void)close(fd);
-    if (known)
-        text[strcspn(dp_address_text(&own, text), "%")] = '\0';
-    return known;
-}
-
 /* --- what it came to --- */
 
 static void write_addresses(struct dns_follow *f)
@@ -400,9 +377,9 @@ int dns_follow_start(struct dp_probe *probe, const char *domain, const char *ask
     add_hosts(f, mx, mx_count);
     ask_texts(f);
     add_evaluation(f, "");
-    if (outgoing_address(probe, AF_INET, own))
+    if (dp_outgoing_address(dp_probe_request(probe), AF_INET, own))
         add_evaluation(f, own);
-    if (outgoing_address(probe, AF_INET6, own))
+    if (dp_outgoing_address(dp_probe_request(probe), AF_INET6, own))
         add_evaluation(f, own);
     one_less(f); // the one that kept it open until here
     *ret_follow = f;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int port_parse(const char *text, uint16_t *ret_port)
 {
@@ -172,4 +173,38 @@ int dp_bind_from(int fd, int family, const struct dp_request *request, uint16_t 
         return dp_fail(diag, errno == EADDRNOTAVAIL ? DP_ERR_USAGE : DP_ERR_IO, "cannot send from %s: %s",
                        source ? source : "this port", strerror(errno));
     return 0;
+}
+
+bool dp_outgoing_address(const struct dp_request *request, int family, char text[DP_ADDRESS_TEXT])
+{
+    union dp_address far, own;
+    socklen_t size = sizeof own;
+    const char *source = dp_request_text(request, "--source");
+    if (source && dp_address_parse(source, 0, &own) == 0) {
+        (void)snprintf(text, DP_ADDRESS_TEXT, "%s", source);
+        return own.any.sa_family == family;
+    }
+    // nothing is sent: the kernel only says which way it would take
+    if (dp_address_parse(family == AF_INET ? "203.0.113.1" : "2001:db8::1", 25, &far))
+        return false;
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool known =
+        fd >= 0 && connect(fd, &far.any, dp_address_size(&far)) == 0 && getsockname(fd, &own.any, &size) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    if (known)
+        text[strcspn(dp_address_text(&own, text), "%")] = '\0';
+    return known;
+}
+
+bool dp_address_is_private(const union dp_address *address)
+{
+    if (address->any.sa_family == AF_INET) {
+        uint32_t host = ntohl(address->v4.sin_addr.s_addr);
+        return host >> 24 == 10 || host >> 24 == 127 || host >> 20 == 0xac1 || host >> 16 == 0xc0a8 ||
+               host >> 22 == 0x191 || host >> 16 == 0xa9fe;
+    }
+    const uint8_t *bytes = address->v6.sin6_addr.s6_addr;
+    return (bytes[0] & 0xfe) == 0xfc || IN6_IS_ADDR_LINKLOCAL(&address->v6.sin6_addr) ||
+           IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
 }

@@ -39,6 +39,12 @@ void dp_address_set_port(union dp_address *address, uint16_t port);
 /* The same host; ports do not count. */
 bool dp_address_same(const union dp_address *a, const union dp_address *b);
 
+/* The address of the family that this host sends to the world from, by its routes or --source. False: it has
+ * none. */
+bool dp_outgoing_address(const struct dp_request *request, int family, char text[DP_ADDRESS_TEXT]);
+/* RFC 1918, 6598, 4193, link-local, loopback: known to nobody outside. */
+bool dp_address_is_private(const union dp_address *address);
+
 /* Where a socket of the family sends from: binds `fd` to --interface (SO_BINDTODEVICE, IP_UNICAST_IF where
  * that is not permitted) and --source, and port `port` (0: any). DP_ERR_DENIED, DP_ERR_INTERFACE, DP_ERR_IO;
  * diag says which. */
