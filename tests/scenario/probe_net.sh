@@ -103,11 +103,35 @@ probe_ping() {
     lab_in mx1 ip route flush cache
 }
 
-probe_link() { :; }
+probe_mtu() {
+    serve 2531 "time.sleep(1)"
+    local a
+    for a in $REMOTE_4 $REMOTE_6; do
+        probe_expect "nothing in the way" 0 ok '.data.largest == 1500 and .data.clamp == null' mtu "$a"
+    done
+    probe_expect "the MSS that TCP announces" 0 ok '.data.mss_own == 1460 and .data.mss_peer == 1460' mtu $REMOTE_4:2531
+    lab_in edge1 ip link set eth1 mtu 1400
+    probe_expect "a reduction that is told" 0 reduced \
+        ".data.largest == 1400 and .data.ptb_mtu == 1400 and .data.ptb_from == \"$EDGE1_4\" and .data.clamp == 1360 and .status == \"warning\"" mtu $REMOTE_4
+    probe_expect "a reduction that is told, IPv6" 0 reduced '.data.largest == 1400 and .data.ptb_mtu == 1400 and .data.clamp == 1340' mtu $REMOTE_6
+    probe_same "tracepath's MTU" "$(lab_in mx1 tracepath -n $REMOTE_4 | sed -n 's/.*Resume: pmtu \([0-9]*\).*/\1/p')" 1400
+    rules edge1 'chain o { type filter hook output priority 0; icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; };'
+    lab_in mx1 sh -c 'ip route flush cache; ip -6 route flush cache'
+    probe_expect "a black hole" 1 black-hole '.data.largest == 1400 and .data.ptb_from == null and .data.dies_after == 2 and .data.clamp == 1360' mtu $REMOTE_4
+    probe_expect "a black hole, IPv6" 1 black-hole '.data.largest == 1400 and .data.dies_after == 2' mtu $REMOTE_6
+    rules edge1
+    lab_in edge1 ip link set eth1 mtu 1500
+    rules lb1 'chain f { type filter hook forward priority 0; meta length > 1432 drop; };'
+    probe_expect "a host that swallows large packets" 1 black-hole '.data.largest == 1432 and .data.dies_after == 1' mtu $REMOTE_4
+    rules lb1
+    forward 'icmp type echo-request drop;'
+    probe_expect "no echo" 3 inconclusive '.data.largest == null' mtu $REMOTE_4
+    forward ''
+}
 
 lab_trap
 lab_up || lab_die "no lab"
 lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
-for kind in ${only:-tcp ping}; do "probe_$kind"; done
+for kind in ${only:-tcp ping mtu}; do "probe_$kind"; done
 probe_end

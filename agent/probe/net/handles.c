@@ -10,6 +10,7 @@ struct dp_timer {
 
 struct dp_watch {
     uv_poll_t handle;
+    int events; /* wanted */
     dp_watch_call *call;
     void *context;
 };
@@ -57,7 +58,9 @@ void dp_timer_drop(struct dp_timer *timer)
 static void watch_fired(uv_poll_t *handle, int status, int events)
 {
     struct dp_watch *watch = handle->data;
-    // EBADF is libuv's word for POLLERR alone; the owner asks the socket what it is.
+    // EBADF is libuv's word for POLLERR alone, for which it stops watching: a message in the error queue is no end.
+    if (status < 0)
+        dp_watch_events(watch, watch->events);
     watch->call(watch->context, status < 0 ? UV_READABLE | UV_WRITABLE : events);
 }
 
@@ -81,6 +84,7 @@ int dp_watch_new(uv_loop_t *loop, int fd, int events, dp_watch_call *call, void 
 
 void dp_watch_events(struct dp_watch *watch, int events)
 {
+    watch->events = events;
     if (events)
         (void)uv_poll_start(&watch->handle, events, watch_fired);
     else
