@@ -10,6 +10,7 @@ extern const struct dp_probe_kind dp_probe_mtu;
 extern const struct dp_probe_kind dp_probe_ping;
 extern const struct dp_probe_kind dp_probe_smtp;
 extern const struct dp_probe_kind dp_probe_tcp;
+extern const struct dp_probe_kind dp_probe_trace;
 extern const struct dp_probe_kind dp_probe_zone;
 
 #endif

@@ -129,9 +129,38 @@ probe_mtu() {
     forward ''
 }
 
+probe_trace() {
+    local mode mtr
+    serve 2532 "pass"
+    for mode in icmp udp tcp; do
+        probe_expect "all hops, $mode" 0 reached \
+            ".data.mode == \"$mode\" and ([.data.hops[].addresses[0]] == [\"$LB1_4\", \"$EDGE1_4\", \"$REMOTE_4\"]) and .data.stops_after == null and (.data.hops | all(.loss == 0 and .sent == 2)) and .status == \"ok\"" \
+            trace --mode $mode --rounds 2 --interval 0.1 $REMOTE_4:2532
+        probe_expect "all hops, $mode, IPv6" 0 reached '.data.hops | length == 3' trace --mode $mode --rounds 1 "[$REMOTE_6]:2532"
+    done
+    mtr=$(lab_in mx1 mtr -n -r -c 1 $REMOTE_4 | awk '/\|--/ {print $2}' | tr '\n' ' ')
+    probe_same "mtr's hops" "$mtr" "$LB1_4 $EDGE1_4 $REMOTE_4 "
+    forward "ip daddr $REMOTE_4 tcp dport 25 drop;"
+    probe_expect "stops behind the second hop" 1 stopped '.data.stops_after == 2' trace --rounds 1 $REMOTE_4:25
+    forward "ip daddr $REMOTE_4 tcp dport 25 reject with icmp type admin-prohibited;"
+    probe_expect "prohibited at the second hop" 1 unreachable '.data.stops_after == 2 and .data.hops[1].icmp_code == 13' trace --rounds 1 $REMOTE_4:25
+    forward ''
+    rules lb1 'chain o { type filter hook output priority 0; icmp type time-exceeded drop; };'
+    probe_expect "a router that does not answer" 0 reached '.data.hops[0].addresses == [] and .data.hops[2].target and .status == "ok"' trace --rounds 1 $REMOTE_4
+    rules lb1 'chain o { type filter hook output priority 0; icmp type time-exceeded numgen inc mod 2 == 0 drop; };'
+    probe_expect "loss that does not carry on" 0 reached \
+        '.data.hops[0].loss == 0.5 and .data.hops[0].carried_loss == 0 and .status == "ok"' trace --rounds 4 --interval 0.1 $REMOTE_4
+    rules lb1
+    forward "ip daddr $REMOTE_4 icmp type echo-request numgen inc mod 3 == 1 drop;"
+    probe_expect "loss that carries on" 0 reached '.data.hops[2].loss > 0 and .data.hops[2].loss < 0.6 and .status == "warning" and (.summary | contains("begins at hop 3"))' \
+        trace --rounds 8 --interval 0.1 $REMOTE_4
+    forward ''
+    probe_expect "a host that is not there" 1 unreachable '.data.stops_after == 2' trace --rounds 1 --timeout 20 203.0.113.99
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
-for kind in ${only:-tcp ping mtu}; do "probe_$kind"; done
+for kind in ${only:-tcp ping mtu trace}; do "probe_$kind"; done
 probe_end

@@ -167,7 +167,7 @@ static void on_time(void *context)
 }
 
 /* Begins; false where it failed at once, with dial->early saying why. */
-static bool begin(struct dp_dial *dial, const struct dp_request *request)
+static bool begin(struct dp_dial *dial, const struct dp_request *request, int ttl, uint16_t source_port)
 {
     int family = dial->to.any.sa_family;
     struct dp_diag diag = {""};
@@ -180,7 +180,12 @@ static bool begin(struct dp_dial *dial, const struct dp_request *request)
     int on = 1;
     (void)(family == AF_INET ? setsockopt(dial->fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on)
                              : setsockopt(dial->fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on));
-    if (dp_bind_from(dial->fd, family, request, 0, &diag)) {
+    if (source_port)
+        (void)setsockopt(dial->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (ttl)
+        (void)(family == AF_INET ? setsockopt(dial->fd, IPPROTO_IP, IP_TTL, &ttl, sizeof ttl)
+                                 : setsockopt(dial->fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof ttl));
+    if (dp_bind_from(dial->fd, family, request, source_port, &diag)) {
         (void)snprintf(dial->early.why, sizeof dial->early.why, "%.250s", diag.text);
         return false;
     }
@@ -194,6 +199,13 @@ static bool begin(struct dp_dial *dial, const struct dp_request *request)
 int dp_dial_start(uv_loop_t *loop, const struct dp_request *request, const union dp_address *to,
                   uint64_t timeout_ms, dp_dial_done *done, void *context, struct dp_dial **ret_dial)
 {
+    return dp_dial_start_with(loop, request, to, timeout_ms, 0, 0, done, context, ret_dial);
+}
+
+int dp_dial_start_with(uv_loop_t *loop, const struct dp_request *request, const union dp_address *to,
+                       uint64_t timeout_ms, int ttl, uint16_t source_port, dp_dial_done *done, void *context,
+                       struct dp_dial **ret_dial)
+{
     struct dp_dial *dial = calloc(1, sizeof *dial);
     if (!dial)
         return DP_ERR_NOMEM;
@@ -206,7 +218,7 @@ int dp_dial_start(uv_loop_t *loop, const struct dp_request *request, const union
         free(dial);
         return DP_ERR_NOMEM;
     }
-    dial->is_early = !begin(dial, request);
+    dial->is_early = !begin(dial, request, ttl, source_port);
     dp_timer_start(dial->timer, dial->is_early ? 0 : timeout_ms, 0);
     *ret_dial = dial;
     return 0;

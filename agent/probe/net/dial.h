@@ -48,6 +48,11 @@ typedef void dp_dial_done(void *context, const struct dp_dial_result *result);
 int dp_dial_start(uv_loop_t *loop, const struct dp_request *request, const union dp_address *to,
                   uint64_t timeout_ms, dp_dial_done *done, void *context,
                   struct dp_dial **ret_dial) DP_MUST_CHECK;
+/* The same with the hops that its packets live for (0: the system's) and a source port (0: any), which may be
+ * one of an attempt before. */
+int dp_dial_start_with(uv_loop_t *loop, const struct dp_request *request, const union dp_address *to,
+                       uint64_t timeout_ms, int ttl, uint16_t source_port, dp_dial_done *done, void *context,
+                       struct dp_dial **ret_dial) DP_MUST_CHECK;
 void dp_dial_drop(struct dp_dial *dial); /* also after `done`; NULL is fine */
 
 /* "administratively prohibited", for ICMP and ICMPv6 errors; NULL where the number is not assigned. RFC 792,
