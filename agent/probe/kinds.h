@@ -6,8 +6,10 @@
 
 extern const struct dp_probe_kind dp_probe_dns;
 extern const struct dp_probe_kind dp_probe_dnsbl;
+extern const struct dp_probe_kind dp_probe_imap;
 extern const struct dp_probe_kind dp_probe_mtu;
 extern const struct dp_probe_kind dp_probe_ping;
+extern const struct dp_probe_kind dp_probe_pop3;
 extern const struct dp_probe_kind dp_probe_smtp;
 extern const struct dp_probe_kind dp_probe_tcp;
 extern const struct dp_probe_kind dp_probe_trace;

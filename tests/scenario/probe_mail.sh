@@ -115,9 +115,71 @@ probe_smtp() {
     probe_refuses "send to nobody" "needs --rcpt-to" smtp --send $REMOTE_4
 }
 
+dovecot_up() { # after postfix_up, which makes the certificate
+    local dir=$LAB_DIR/dovecot
+    mkdir -p "$dir/run" "$LAB_DIR/mail"
+    printf 'alice:{PLAIN}Tr0ub4dor&3\n' >"$dir/users"
+    chown -R nobody "$LAB_DIR/mail"
+    chmod 755 "$dir"
+    cat >"$dir/dovecot.conf" <<END
+base_dir = $dir/run
+state_dir = $dir/run
+log_path = $dir/log
+protocols = imap pop3
+listen = *
+ssl = yes
+ssl_cert = <$LAB_DIR/cert.pem
+ssl_key = <$LAB_DIR/key.pem
+disable_plaintext_auth = yes
+mail_location = maildir:$LAB_DIR/mail/%u
+first_valid_uid = 1
+passdb {
+  driver = passwd-file
+  args = $dir/users
+}
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=$LAB_DIR/mail/%u
+}
+END
+    lab_start dovecot remote dovecot -F -c "$dir/dovecot.conf"
+    lab_wait_for 10 lab_in remote bash -c 'exec 3<>/dev/tcp/127.0.0.1/143' || lab_die "dovecot: $(cat "${LAB_LOG[dovecot]}" "$dir/log")"
+}
+
+probe_mailbox() {
+    local file=$LAB_DIR/login wrong=$LAB_DIR/wrong secret='Tr0ub4dor&3' at
+    printf 'user: alice\npassword: %s\n' "$secret" >"$file"
+    printf 'user: alice\npassword: wr0ng-pass\n' >"$wrong"
+    chmod 600 "$file" "$wrong"
+    dovecot_up
+    mkdir -p "$LAB_DIR/mail/alice/new" "$LAB_DIR/mail/alice/cur" "$LAB_DIR/mail/alice/tmp" "$LAB_DIR/mail/alice/.Sent/new" \
+        "$LAB_DIR/mail/alice/.Sent/cur" "$LAB_DIR/mail/alice/.Sent/tmp"
+    printf 'Subject: x\n\nhello\n' | tee "$LAB_DIR/mail/alice/new/1.a" >"$LAB_DIR/mail/alice/new/2.b"
+    chown -R nobody:nogroup "$LAB_DIR/mail"
+    export SSL_CERT_FILE=$LAB_DIR/cert.pem
+    probe_expect "IMAP: greets and talks" 0 ok '.data.tls.verified and ([.data.stages[].stage] | index("starttls"))' imap $REMOTE_4
+    probe_expect "IMAP: lets somebody in" 0 ok '(.data.mailboxes | index("INBOX") and index("Sent")) and .data.stage == "logout"' imap --auth-file "$file" $REMOTE_4
+    probe_expect "IMAP with TLS at once" 0 ok '.data.tls.version == "TLSv1.3" and .data.stages[1].stage == "starttls"' imap --auth-file "$file" $REMOTE_4:993
+    probe_expect "IMAP: wrong password" 1 auth-failed '.data.stage == "login" and ([.data.stages[] | select(.stage == "login")][0].reply.status == "NO")' \
+        imap --auth-file "$wrong" $REMOTE_4
+    probe_same "the password in the document" "$(grep -c -e wr0ng-pass -e "$(printf 'wr0ng-pass' | base64)" "$LAB_DIR/probe.json")" 0
+    probe_expect "POP3: lets somebody in" 0 ok '.data.messages == 2 and .data.tls.verified' pop3 --auth-file "$file" $REMOTE_4
+    probe_expect "POP3 with TLS at once" 0 ok '.data.messages == 2' pop3 --auth-file "$file" $REMOTE_4:995
+    probe_expect "POP3: wrong password" 1 auth-failed '.data.stage == "login"' pop3 --auth-file "$wrong" $REMOTE_4
+    unset SSL_CERT_FILE
+    probe_expect "POP3: a certificate that nobody knows" 0 ok '.data.tls.verified == false and (.data.problems | any(.word == "certificate"))' pop3 $REMOTE_4
+    odd talks_ssh; probe_expect "IMAP: something else" 1 disconnected '.data.stage == "banner"' imap $at
+    odd silent; probe_expect "POP3: never greets" 1 timeout '.data.stage == "banner"' pop3 --timeout 1 $at
+    odd flood; probe_expect "IMAP: a flood" 1 disconnected 'true' imap $at
+    probe_expect "IMAP: nobody listens" 1 refused 'true' imap $REMOTE_4:9
+    rules 'tcp dport 110 drop;'
+    probe_expect "POP3: dropped on the way" 1 filtered 'true' pop3 --timeout 1.5 $REMOTE_4
+    rules
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 postfix_up
 trap 'rc=$?; trap - EXIT; postfix_down; lab_down; exit $rc' EXIT
-for kind in ${only:-smtp}; do "probe_$kind"; done
+for kind in ${only:-smtp mailbox}; do "probe_$kind"; done
 probe_end

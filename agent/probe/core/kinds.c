@@ -13,7 +13,8 @@ const struct dp_probe_kind *const dp_probe_kinds[] = {
     &dp_probe_dns,   // mail and its neighbours
     &dp_probe_zone,  //
     &dp_probe_smtp,  //
-    &dp_probe_dnsbl,
+    &dp_probe_dnsbl, //
+    &dp_probe_imap,  &dp_probe_pop3,
 };
 const size_t dp_probe_kind_count = sizeof dp_probe_kinds / sizeof dp_probe_kinds[0];
 

@@ -58,7 +58,8 @@ void dp_timer_drop(struct dp_timer *timer)
 static void watch_fired(uv_poll_t *handle, int status, int events)
 {
     struct dp_watch *watch = handle->data;
-    // EBADF is libuv's word for POLLERR alone, for which it stops watching: a message in the error queue is no end.
+    // EBADF is libuv's word for POLLERR alone, for which it stops watching: a message in the error queue is
+    // no end.
     if (status < 0)
         dp_watch_events(watch, watch->events);
     watch->call(watch->context, status < 0 ? UV_READABLE | UV_WRITABLE : events);

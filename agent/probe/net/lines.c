@@ -52,6 +52,15 @@ bool dp_lines_next(struct dp_lines *lines, const char **ret_line, size_t *ret_le
     return true;
 }
 
+bool dp_lines_take(struct dp_lines *lines, size_t length, const char **ret_bytes)
+{
+    if (lines->length - lines->taken < length)
+        return false;
+    *ret_bytes = length ? lines->bytes + lines->taken : "";
+    lines->taken += length;
+    return true;
+}
+
 const char *dp_lines_rest(const struct dp_lines *lines, size_t *ret_length)
 {
     *ret_length = lines->length - lines->taken;

@@ -22,6 +22,9 @@ int dp_lines_add(struct dp_lines *lines, const char *bytes, size_t length) DP_MU
  * False: none is whole yet. A line of more than DP_LINE_MAX bytes comes cut to that, *ret_cut set, as soon as
  * its end is there. */
 bool dp_lines_next(struct dp_lines *lines, const char **ret_line, size_t *ret_length, bool *ret_cut);
+/* The next `length` bytes, line ends and all, valid until the next dp_lines_add. False: they are not there
+ * yet. */
+bool dp_lines_take(struct dp_lines *lines, size_t length, const char **ret_bytes);
 /* What is there and not taken, whole or not. Valid until the next dp_lines_add. */
 const char *dp_lines_rest(const struct dp_lines *lines, size_t *ret_length);
 
