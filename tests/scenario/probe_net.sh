@@ -158,9 +158,46 @@ probe_trace() {
     probe_expect "a host that is not there" 1 unreachable '.data.stops_after == 2' trace --rounds 1 --timeout 20 203.0.113.99
 }
 
+probe_link() {
+    probe_expect "an interface that is well" 0 ok \
+        '.data.interfaces[0] | .up and .carrier and .mtu == 1500 and .speed_mbps == 10000 and .duplex == "full" and (.addresses | index("192.0.2.10"))' \
+        link --period 0.1 eth0
+    probe_expect "all of them" 0 ok '[.data.interfaces[].name] | index("lo") and index("eth0")' link --period 0.1
+    lab_start traffic mx1 "$PROBE_BIN" probe ping --local --interval 0.02 --count 100 $REMOTE_4
+    sleep 0.2
+    probe_expect "growth" 0 ok '.data.interfaces[0].growth | .rx.packets > 5 and .tx.bytes > 300' link --period 0.5 eth0
+    lab_stop traffic
+    probe_same "the kernel's own counter of bytes" \
+        "$(lab_in mx1 "$PROBE_BIN" probe link --local --json --period 0.01 eth0 | jq '.results[0].data.interfaces[0].counters.rx.packets')" \
+        "$(lab_in mx1 cat /sys/class/net/eth0/statistics/rx_packets)"
+    lab_in mx1 ip link add dp0 type veth peer name dp1
+    lab_in mx1 ip link set dp0 up
+    probe_expect "no carrier" 1 down '.data.interfaces[0] | .up and (.carrier | not)' link --period 0.05 dp0
+    probe_expect "no carrier, seen among all" 1 down '.summary | contains("dp0")' link --period 0.05
+    lab_in mx1 ip link set dp1 up
+    probe_expect "up again" 0 ok 'true' link --period 0.05 dp0
+    lab_in mx1 ip link set dp1 mtu 1400
+    probe_expect "a peer with another MTU" 1 mtu '.data.interfaces[0] | .mtu == 1500 and .peer_mtu == 1400' link --period 0.05 dp0
+    lab_in mx1 ip link set dp1 mtu 1500
+    lab_in lb1 ip link set eth1 mtu 1400
+    PROBE_HOST=w2 probe_expect "a peer in another namespace with another MTU" 1 mtu '.data.interfaces | any(.peer_mtu == 1400)' link --period 0.05
+    lab_in lb1 ip link set eth1 mtu 1500
+    lab_in mx1 ethtool -s dp0 duplex half 2>/dev/null &&
+        probe_expect "half duplex" 1 duplex '.data.interfaces[0].duplex == "half"' link --period 0.05 dp0
+    lab_in mx1 ip link set dp0 down
+    lab_in mx1 ip link set dp1 down
+    probe_expect "switched off" 1 down '.data.interfaces[0].up == false' link --period 0.05 dp0
+    probe_expect "switched off, nobody asked" 0 ok 'true' link --period 0.05
+    lab_in mx1 ip link set dp0 up
+    (sleep 0.5; lab_in mx1 ip link del dp0) &
+    probe_expect "an interface that vanishes" 1 down '.summary | contains("vanished")' link --period 1.5 dp0
+    wait $!
+    probe_refuses "an absent interface" "no interface" link nope0
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
-for kind in ${only:-tcp ping mtu trace}; do "probe_$kind"; done
+for kind in ${only:-link tcp ping mtu trace}; do "probe_$kind"; done
 probe_end

@@ -7,6 +7,7 @@
 /* In the order of help: the network first, then mail and its neighbours. */
 const struct dp_probe_kind *const dp_probe_kinds[] = {
     &dp_probe_ping,  // the network
+    &dp_probe_link,  //
     &dp_probe_tcp,   //
     &dp_probe_trace, //
     &dp_probe_mtu,   //
