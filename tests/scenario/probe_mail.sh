@@ -177,9 +177,28 @@ probe_mailbox() {
     rules
 }
 
+probe_services() { # what the other tests left running: Postfix, Dovecot; and a few more
+    local port='.data.ports[] | select(.port == '
+    [ -n "${LAB_PID[dovecot]:-}" ] || dovecot_up
+    mkdir -p "$LAB_DIR/web"
+    lab_start web remote python3 -m http.server 8080 --bind $REMOTE_4 --directory "$LAB_DIR/web"
+    lab_start ssl remote openssl s_server -quiet -accept 8443 -cert "$LAB_DIR/cert.pem" -key "$LAB_DIR/key.pem" -WWW
+    lab_wait_for 5 lab_in remote bash -c 'ss -ltn | grep -q :8080 && ss -ltn | grep -q :8443' || lab_die "web servers"
+    probe_expect "what is there" 0 ok \
+        "([$port 25)][0] | .protocol == \"smtp\" and .starttls and (.tls | not)) and ([$port 143)][0] | .protocol == \"imap\" and .starttls)
+         and ([$port 995)][0] | .protocol == \"pop3\" and .tls) and ([$port 8080)][0].protocol == \"http\") and ([$port 8443)][0] | .protocol == \"http\" and .tls)
+         and ([$port 3306)][0].class == \"refused\")" services --ports 25,110,143,993,995,8080,8443,3306 $REMOTE_4
+    probe_expect "what nobody expected" 1 unexpected "[.data.ports[] | select(.unexpected) | .port] == [8080]" \
+        services --ports 25,143,8080 --expect 25,143 $REMOTE_4
+    probe_expect "all as declared" 0 ok '.status == "ok"' services --ports 25,143 --expect 25,143 $REMOTE_4
+    probe_expect "a declared one is missing" 0 ok '.status == "warning" and .data.missing == [26]' services --ports 25,26 --expect 25,26 $REMOTE_4
+    probe_same "nmap's open ports" "$(lab_in mx1 nmap -n -Pn -p 25,26,110,143,993,995,3306,8080,8443 $REMOTE_4 | grep -c ' open ')" 7
+    probe_refuses "ports that are none" "ports such as" services --ports 25,x $REMOTE_4
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 postfix_up
 trap 'rc=$?; trap - EXIT; postfix_down; lab_down; exit $rc' EXIT
-for kind in ${only:-smtp mailbox}; do "probe_$kind"; done
+for kind in ${only:-smtp mailbox services}; do "probe_$kind"; done
 probe_end

@@ -6,16 +6,18 @@
 
 /* In the order of help: the network first, then mail and its neighbours. */
 const struct dp_probe_kind *const dp_probe_kinds[] = {
-    &dp_probe_ping,  // the network
-    &dp_probe_link,  //
-    &dp_probe_tcp,   //
-    &dp_probe_trace, //
-    &dp_probe_mtu,   //
-    &dp_probe_dns,   // mail and its neighbours
-    &dp_probe_zone,  //
-    &dp_probe_smtp,  //
-    &dp_probe_dnsbl, //
-    &dp_probe_imap,  &dp_probe_pop3,
+    &dp_probe_ping,     // the network
+    &dp_probe_link,     //
+    &dp_probe_tcp,      //
+    &dp_probe_services, //
+    &dp_probe_trace,    //
+    &dp_probe_mtu,      //
+    &dp_probe_dns,      // mail and its neighbours
+    &dp_probe_zone,     //
+    &dp_probe_smtp,     //
+    &dp_probe_dnsbl,    //
+    &dp_probe_imap,     //
+    &dp_probe_pop3,
 };
 const size_t dp_probe_kind_count = sizeof dp_probe_kinds / sizeof dp_probe_kinds[0];
 
