@@ -14,6 +14,7 @@ extern const struct dp_probe_kind dp_probe_pop3;
 extern const struct dp_probe_kind dp_probe_services;
 extern const struct dp_probe_kind dp_probe_smtp;
 extern const struct dp_probe_kind dp_probe_tcp;
+extern const struct dp_probe_kind dp_probe_tls;
 extern const struct dp_probe_kind dp_probe_trace;
 extern const struct dp_probe_kind dp_probe_zone;
 

@@ -58,7 +58,7 @@ const struct dp_request *dp_probe_request(const struct dp_probe *probe);
 uv_loop_t *dp_probe_loop(const struct dp_probe *probe);
 struct dp_resolver *dp_probe_resolver(const struct dp_probe *probe);
 /* The prober's TLS context (net/tls.h), made at the first question; NULL when out of memory. Borrowed. */
-SSL_CTX *dp_probe_tls(struct dp_probe *probe);
+SSL_CTX *dp_probe_tls_context(struct dp_probe *probe);
 /* uv_hrtime-based milliseconds since the start. */
 double dp_probe_elapsed_ms(const struct dp_probe *probe);
 /* For kinds whose work has a length of its own: bounds the probe by `ms` where the user gave no --timeout. */

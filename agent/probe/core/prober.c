@@ -179,7 +179,7 @@ struct dp_resolver *dp_probe_resolver(const struct dp_probe *probe)
     return probe->prober->resolver;
 }
 
-SSL_CTX *dp_probe_tls(struct dp_probe *probe)
+SSL_CTX *dp_probe_tls_context(struct dp_probe *probe)
 {
     struct dp_prober *prober = probe->prober;
     if (!prober->tls && dp_tls_context(&prober->tls, NULL) != 0)

@@ -205,7 +205,7 @@ static const struct dp_stream_events stream_events = {
 void mailbox_start_tls(struct mailbox_session *s)
 {
     SSL *ssl = NULL;
-    SSL_CTX *context = dp_probe_tls(s->probe);
+    SSL_CTX *context = dp_probe_tls_context(s->probe);
     char waiting[256];
     size_t length = 0;
     (void)dp_lines_rest(&s->lines, &length);

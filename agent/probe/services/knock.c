@@ -197,7 +197,7 @@ static void on_time(void *context)
 static int start_tls(struct service_knock *knock)
 {
     SSL *ssl = NULL;
-    SSL_CTX *context = dp_probe_tls(knock->probe);
+    SSL_CTX *context = dp_probe_tls_context(knock->probe);
     if (!context || dp_tls_session(context, knock->name, &ssl))
         return DP_ERR_NOMEM;
     dp_timer_start(knock->timer, TLS_MS, 0);

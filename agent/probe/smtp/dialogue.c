@@ -236,7 +236,7 @@ static const struct dp_stream_events stream_events = {
 void smtp_begin_tls(struct smtp_dialogue *d)
 {
     SSL *ssl = NULL;
-    SSL_CTX *context = dp_probe_tls(d->probe);
+    SSL_CTX *context = dp_probe_tls_context(d->probe);
     d->secure = true; // nothing more goes out in the clear
     if (!context || dp_tls_session(context, d->plan.tls_name, &ssl) || dp_stream_start_tls(d->stream, ssl))
         dp_probe_fail(d->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
