@@ -17,8 +17,9 @@ size_t mtu_search_next(const struct mtu_search *search, uint32_t *sizes)
     uint32_t open = search->fails - search->passes - 1; // sizes of which nothing is known
     if (!open)
         return 0;
-    if (search->hint > search->passes && search->hint < search->fails) {
-        sizes[count++] = search->hint;
+    if (search->hint >= search->passes && search->hint < search->fails) {
+        if (search->hint > search->passes)
+            sizes[count++] = search->hint;
         if (search->hint + 1 < search->fails)
             sizes[count++] = search->hint + 1;
         return count;
