@@ -115,6 +115,37 @@ probe_smtp() {
     probe_refuses "send to nobody" "needs --rcpt-to" smtp --send $REMOTE_4
 }
 
+probe_relay() {
+    local box=$LAB_DIR/box
+    probe_expect "a server that is closed" 0 closed '(.data.forms | length == 12 and all(.accepted == false)) and .status == "ok"' \
+        relay --local-domain example.net $REMOTE_4
+    # the same server, wide open: what goes to the remote domain lands in a maildir
+    postfix_down
+    mkdir -p "$box/new" "$box/cur" "$box/tmp"
+    chown -R nobody:nogroup "$box"
+    cat >>"$LAB_DIR/pf/main.cf" <<END
+mynetworks = 0.0.0.0/0
+smtpd_recipient_restrictions = permit_mynetworks, reject
+virtual_mailbox_domains = proof.example.org
+virtual_mailbox_base = /
+virtual_mailbox_maps = static:${box#/}/
+virtual_uid_maps = static:$(id -u nobody)
+virtual_gid_maps = static:$(id -g nobody)
+default_transport = discard:
+relay_transport = discard:
+END
+    lab_in remote postfix -c "$LAB_DIR/pf" start >/dev/null 2>&1
+    lab_wait_for 10 lab_in remote bash -c 'exec 3<>/dev/tcp/127.0.0.1/25' || lab_die "postfix does not listen"
+    probe_expect "an open one, without proof" 3 open-unproven '.data.accepted > 0 and .data.forms[0].accepted' relay --local-domain example.net $REMOTE_4
+    probe_expect "an open one, with proof" 1 open '.data.token | length == 24' \
+        relay --local-domain example.net --remote-domain proof.example.org --proof-mailbox "$box" $REMOTE_4
+    probe_same "messages in the mailbox" "$(find "$box/new" -type f | wc -l)" 1
+    odd busy; probe_expect "a server that puts it off" 3 inconclusive '.data.forms | all(.accepted == null)' relay $at
+    odd defers_all; probe_expect "all forms put off" 3 inconclusive 'true' relay $at
+    probe_expect "nobody listens" 3 inconclusive 'true' relay $REMOTE_4:9
+    probe_refuses "a mailbox that is none" "no maildir" relay --remote-domain x.test --proof-mailbox "$LAB_DIR" $REMOTE_4
+}
+
 dovecot_up() { # after postfix_up, which makes the certificate
     local dir=$LAB_DIR/dovecot
     mkdir -p "$dir/run" "$LAB_DIR/mail"
@@ -200,5 +231,5 @@ lab_trap
 lab_up || lab_die "no lab"
 postfix_up
 trap 'rc=$?; trap - EXIT; postfix_down; lab_down; exit $rc' EXIT
-for kind in ${only:-smtp mailbox services}; do "probe_$kind"; done
+for kind in ${only:-smtp mailbox services relay}; do "probe_$kind"; done
 probe_end

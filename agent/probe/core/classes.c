@@ -18,13 +18,15 @@ static bool is_one(const char *class, const char *const *words)
     return false;
 }
 
-/* Every other class is a fault. */
-enum dp_probe_status dp_class_status(const char *class)
+/* Every other class is a fault; and so is `open` where it is a relay that is. */
+enum dp_probe_status dp_class_status(const char *kind, const char *class)
 {
     static const char *const fine[] = {"ok",      "open",     "reached", "permitted", "consistent",
                                        "in-sync", "accepted", "closed",  "clean",     NULL};
     static const char *const noteworthy[] = {"reduced", "proxied", "greylisted", "nodata", NULL};
     static const char *const open_question[] = {"unknown", "inconclusive", "not-seen", "open-unproven", NULL};
+    if (strcmp(kind, "relay") == 0 && strcmp(class, "open") == 0)
+        return DP_STATUS_CRITICAL;
     return is_one(class, fine)            ? DP_STATUS_OK
            : is_one(class, noteworthy)    ? DP_STATUS_WARNING
            : is_one(class, open_question) ? DP_STATUS_UNKNOWN

@@ -15,6 +15,7 @@ const struct dp_probe_kind *const dp_probe_kinds[] = {
     &dp_probe_dns,      // mail and its neighbours
     &dp_probe_zone,     //
     &dp_probe_smtp,     //
+    &dp_probe_relay,    //
     &dp_probe_dnsbl,    //
     &dp_probe_tls,      //
     &dp_probe_imap,     //

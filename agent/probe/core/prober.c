@@ -91,7 +91,7 @@ static void hand_over(struct dp_probe *probe)
 {
     struct dp_probe_result result = {
         .code = probe->code,
-        .status = dp_class_status(probe->class),
+        .status = dp_class_status(dp_request_kind(probe->request)->name, probe->class),
         .class = probe->class,
         .summary = probe->summary,
         .next_step = probe->next_step,

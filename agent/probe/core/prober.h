@@ -51,8 +51,8 @@ extern const size_t dp_probe_kind_count;
 
 /* "ok", "warning", "critical", "unknown". */
 const char *dp_status_name(enum dp_probe_status status);
-/* The status that a class has by itself. */
-enum dp_probe_status dp_class_status(const char *class);
+/* The status that a kind's class has by itself. */
+enum dp_probe_status dp_class_status(const char *kind, const char *class);
 /* One entry of the document's `results`; a new reference, NULL when out of memory. result->code must be 0. */
 json_t *dp_probe_result_json(const struct dp_probe_result *result, const char *agent);
 

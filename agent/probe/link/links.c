@@ -64,9 +64,10 @@ static int ask(struct mnl_socket *socket, int index, int netns, struct reading *
 
 static void read_ethtool(struct link_info *link)
 {
-    struct {
+    // the settings end in masks of a length that the kernel tells first
+    union {
         struct ethtool_link_settings settings;
-        uint32_t masks[3 * 127];
+        uint8_t room[sizeof(struct ethtool_link_settings) + 3 * 127 * sizeof(uint32_t)];
     } request;
     struct ifreq ifr;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -68,7 +68,7 @@ static const struct dp_echo_events echo_events = {.reply = on_reply, .error = on
 static void take_udp_error(struct trace_sender *sender)
 {
     char control[512];
-    uint8_t data[64];
+    uint8_t data[64] = {0};
     struct iovec iov = {data, sizeof data};
     struct msghdr message = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
@@ -90,8 +90,8 @@ static void take_udp_error(struct trace_sender *sender)
                                .type = error->ee_type,
                                .code = error->ee_code};
         (void)dp_address_text(&from, icmp.from);
-        uint16_t id = got >= 2 ? (uint16_t)(data[0] << 8 | data[1]) : sender->id;
-        hand_up(sender, id, &icmp, 0);
+        uint16_t quoted = (uint16_t)(data[0] << 8 | data[1]);
+        hand_up(sender, got >= 2 ? quoted : sender->id, &icmp, 0);
         return;
     }
 }

@@ -182,6 +182,13 @@ def always_450(t):
     t.until("NEVER")
 
 
+def defers_all(t):
+    t.say("220 odd.example.net")
+    while True:
+        t.until("RCPT")
+        t.say("451 4.3.0 try later")
+
+
 def main():
     what = globals()[sys.argv[2]]
     server = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2000)

@@ -157,7 +157,9 @@ static void test_classes(void **state)
                  {"black-hole", DP_STATUS_CRITICAL},
                  {"closed-by-peer", DP_STATUS_CRITICAL}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        assert_int_equal(dp_class_status(cases[i].class), cases[i].status);
+        assert_int_equal(dp_class_status("tcp", cases[i].class), cases[i].status);
+    assert_int_equal(dp_class_status("relay", "open"), DP_STATUS_CRITICAL);
+    assert_int_equal(dp_class_status("relay", "closed"), DP_STATUS_OK);
 }
 
 int main(void)
