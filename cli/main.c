@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/headers/headers_cmd.h"
 #include "cli/locate/locate_cmd.h"
 #include "cli/probe/probe_cmd.h"
 #include "cli/remote/remote.h"
@@ -20,8 +21,11 @@ static const struct command commands[] = {
     {"path", dp_cli_path, "set, list, show and remove paths",
      "droppoint path set mail mx1/eth0 lb1/eth0 lb1/eth1"},
     {"capture", dp_cli_capture, "capture along a path and locate, live", "droppoint capture run --path mail"},
-    {"probe", dp_cli_probe, "measure actively: reach a port, a host, a service, and say what stands in the way",
+    {"probe", dp_cli_probe,
+     "measure actively: reach a port, a host, a service, and say what stands in the way",
      "droppoint probe tcp --local mx.example.net:25"},
+    {"headers", dp_cli_headers, "show the way of a mail message and its delays, from its header",
+     "droppoint headers message.eml"},
 };
 
 static void list_commands(FILE *to)
