@@ -11,6 +11,7 @@ extern const struct dp_probe_kind dp_probe_link;
 extern const struct dp_probe_kind dp_probe_mtu;
 extern const struct dp_probe_kind dp_probe_ping;
 extern const struct dp_probe_kind dp_probe_pop3;
+extern const struct dp_probe_kind dp_probe_queue;
 extern const struct dp_probe_kind dp_probe_relay;
 extern const struct dp_probe_kind dp_probe_services;
 extern const struct dp_probe_kind dp_probe_smtp;

@@ -146,6 +146,41 @@ END
     probe_refuses "a mailbox that is none" "no maildir" relay --remote-domain x.test --proof-mailbox "$LAB_DIR" $REMOTE_4
 }
 
+probe_queue() {
+    local spool=$LAB_DIR/spool
+    export PROBE_HOST=remote
+    submit() { # RECIPIENT: hands a message in on remote
+        printf 'Subject: x\n\nhello\n' | lab_in remote env MAIL_CONFIG="$LAB_DIR/pf" sendmail -C "$LAB_DIR/pf" -f a@example.net "$1"
+    }
+    probe_expect "an empty queue" 0 ok '.data.mta == "postfix" and .data.messages == 0 and .data.running' queue "$spool"
+    submit x@203.0.113.77.example.com
+    submit y@nowhere.invalid
+    printf 'relayhost = [203.0.113.25]:9\n' >>"$LAB_DIR/pf/main.cf"
+    lab_in remote postfix -c "$LAB_DIR/pf" reload >/dev/null 2>&1
+    submit z@example.com
+    submit z2@example.com
+    lab_wait_for 20 lab_in remote bash -c "find $spool/deferred -type f | grep -c . | grep -q '[2-9]'" || lab_die "nothing deferred"
+    probe_expect "deferred mail, fresh" 0 ok \
+        '.data.deferred >= 2 and ([.data.destinations[] | select(.domain == "example.com")][0] | .messages == 2 and (.reasons[0].reason | contains("refused")))' queue "$spool"
+    probe_same "mailq's count" "$(lab_in remote env MAIL_CONFIG="$LAB_DIR/pf" postqueue -c "$LAB_DIR/pf" -j | grep -c queue_name)" \
+        "$(jq '.results[0].data.messages' "$LAB_DIR/probe.json")"
+    probe_expect "more than allowed" 1 backlog 'true' queue --max-messages 1 "$spool"
+    sleep 1.2
+    probe_expect "older than allowed" 1 backlog '.data.oldest_s >= 1' queue --max-age 1 "$spool"
+    postfix_down
+    lab_wait_for 10 bash -c "! pgrep -f '$LAB_DIR/pf' >/dev/null"
+    probe_expect "a server that is down" 1 stuck '.data.running == false' queue "$spool"
+    submit w@example.com
+    probe_expect "mail that is handed in meanwhile" 1 stuck '.data.queues.maildrop == 1' queue "$spool"
+    mkdir -p "$LAB_DIR/exim/input" "$LAB_DIR/exim/msglog" "$LAB_DIR/empty"
+    printf '%s-H\nmail 8 8\n<a@example.net>\n%s 0\n-local\nXX\n1\nb@example.org\n\n' 1abcde-000001-AB $(($(date +%s) - 900)) >"$LAB_DIR/exim/input/1abcde-000001-AB-H"
+    printf '2026-11-26 10:00:00 b@example.org R=dns T=smtp defer (111): Connection refused\n' >"$LAB_DIR/exim/msglog/1abcde-000001-AB"
+    probe_expect "Exim's spool" 1 backlog '.data.mta == "exim" and .data.destinations[0].domain == "example.org" and .data.destinations[0].reasons[0].reason == "Connection refused"' queue "$LAB_DIR/exim"
+    probe_expect "a plain folder" 0 ok '.data.mta == "plain" and .data.messages == 0' queue "$LAB_DIR/empty"
+    probe_refuses "a folder that is not there" "is not there" queue "$LAB_DIR/nothing"
+    unset PROBE_HOST
+}
+
 dovecot_up() { # after postfix_up, which makes the certificate
     local dir=$LAB_DIR/dovecot
     mkdir -p "$dir/run" "$LAB_DIR/mail"
@@ -231,5 +266,5 @@ lab_trap
 lab_up || lab_die "no lab"
 postfix_up
 trap 'rc=$?; trap - EXIT; postfix_down; lab_down; exit $rc' EXIT
-for kind in ${only:-smtp mailbox services relay}; do "probe_$kind"; done
+for kind in ${only:-smtp mailbox services relay queue}; do "probe_$kind"; done
 probe_end
