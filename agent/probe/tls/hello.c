@@ -278,8 +278,10 @@ struct tls_answer tls_answer_read(enum tls_version asked, const uint8_t *bytes, 
     for (size_t at = 0; at < length;) {
         bool plausible = (bytes[at] == RECORD_ALERT || bytes[at] == RECORD_HANDSHAKE) &&
                          (at + 1 >= length || bytes[at + 1] == 3);
-        if (!plausible && gathered)
-            break; // change of ciphers, and what is encrypted already
+        if (!plausible && gathered) { // change of ciphers, and what is encrypted already
+            whole = true;
+            break;
+        }
         if (!plausible) {
             answer.kind = TLS_ANSWER_NOT_TLS;
             return answer;
@@ -292,6 +294,7 @@ struct tls_answer tls_answer_read(enum tls_version asked, const uint8_t *bytes, 
             answer.alert = bytes[at + header + 1];
             if (!gathered)
                 return answer;
+            whole = true; // no key comes any more
             break;
         }
         size_t there = length - at - header < size ? length - at - header : size;
