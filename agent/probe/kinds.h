@@ -4,6 +4,7 @@
 
 #include "agent/probe/core/kind.h"
 
+extern const struct dp_probe_kind dp_probe_arp;
 extern const struct dp_probe_kind dp_probe_dns;
 extern const struct dp_probe_kind dp_probe_dnsbl;
 extern const struct dp_probe_kind dp_probe_imap;

@@ -195,9 +195,46 @@ probe_link() {
     probe_refuses "an absent interface" "no interface" link nope0
 }
 
+probe_arp() { # on the net of mx1 and lb1: two more hosts on their wire
+    local host number=50
+    export XDG_STATE_HOME=$LAB_DIR/state
+    lab_in mx1 ip route replace default via $LB1_4
+    for host in alice mallory; do
+        number=$((number + 1))
+        ip netns add "$LAB-$host"
+        ip link add eth0 netns "$LAB-$host" type veth peer name "p$host" netns "$LAB-w1"
+        lab_in w1 ip link set "p$host" master br0 up
+        lab_in $host ip address add 192.0.2.$number/24 dev eth0
+        lab_in $host ip link set eth0 up
+    done
+    probe_expect "a net that is well" 0 ok \
+        ".data.gateway == \"$LB1_4\" and ([.data.table[].address] == [\"$LB1_4\", \"192.0.2.51\", \"192.0.2.52\"]) and .data.first_run and .data.remembered and .data.table[0].gateway" arp eth0
+    probe_same "the kernel's MAC of the gateway" "$(jq -r '.results[0].data.table[0].mac' "$LAB_DIR/probe.json")" \
+        "$(lab_in lb1 cat /sys/class/net/eth0/address)"
+    lab_in alice ip address add 192.0.2.61/24 dev eth0
+    probe_expect "one MAC with two addresses" 0 ok '.data.shared_macs[0].addresses == ["192.0.2.51", "192.0.2.61"] and (.data.first_run | not)' arp eth0
+    lab_in alice ip link set eth0 address 02:00:00:00:00:51
+    probe_expect "another card" 1 changed '[.data.changes[] | select(.address == "192.0.2.51")][0].now == "02:00:00:00:00:51"' arp eth0
+    probe_expect "taken for granted then" 0 ok '.data.changes == []' arp 192.0.2.0/24
+    lab_in mallory ip address add 192.0.2.51/24 dev eth0
+    probe_expect "two that claim one address" 1 duplicate '.data.duplicates[0] | .address == "192.0.2.51" and (.macs | length == 2)' arp eth0
+    lab_in mallory ip address del 192.0.2.51/24 dev eth0
+    lab_in mallory ip address add $LB1_4/24 dev eth0
+    probe_expect "one that claims to be the gateway" 1 gateway-spoofed ".summary | contains(\"$LB1_4\")" arp eth0
+    lab_in mallory ip address del $LB1_4/24 dev eth0
+    lab_in alice ip link set eth0 address 00:00:5e:00:01:0a # as a VRRP router has it
+    probe_expect "a VRRP router takes over" 0 ok '[.data.table[] | select(.address == "192.0.2.51")][0].virtual | contains("VRRP")' arp eth0
+    probe_refuses "an absent interface" "neither an interface" arp nope0
+    probe_refuses "a foreign prefix" "no interface of this host" arp 198.18.0.0/24
+    probe_refuses "no Ethernet" "no Ethernet" arp lo
+    ip netns del "$LAB-alice"
+    ip netns del "$LAB-mallory"
+    unset XDG_STATE_HOME
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
-for kind in ${only:-link tcp ping mtu trace}; do "probe_$kind"; done
+for kind in ${only:-link tcp ping mtu trace arp}; do "probe_$kind"; done
 probe_end
