@@ -7,6 +7,7 @@
 extern const struct dp_probe_kind dp_probe_arp;
 extern const struct dp_probe_kind dp_probe_dns;
 extern const struct dp_probe_kind dp_probe_dnsbl;
+extern const struct dp_probe_kind dp_probe_firewall;
 extern const struct dp_probe_kind dp_probe_imap;
 extern const struct dp_probe_kind dp_probe_link;
 extern const struct dp_probe_kind dp_probe_mtu;

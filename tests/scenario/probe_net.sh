@@ -232,9 +232,49 @@ probe_arp() { # on the net of mx1 and lb1: two more hosts on their wire
     unset XDG_STATE_HOME
 }
 
+probe_firewall() {
+    serve 2533 "time.sleep(1)"
+    out() { rules mx1 "chain own { type filter hook output priority 0; $1 };"; }
+    probe_expect "no rule at all" 0 permitted '.data.rule == null or .data.rule.policy' firewall $REMOTE_4:2533
+    out 'tcp dport 2533 accept comment "mail may go";'
+    probe_expect "a rule that accepts" 0 permitted \
+        '.data.rule | .table == "probe" and .chain == "own" and .comment == "mail may go" and (.handle | type == "number")' firewall $REMOTE_4:2533
+    out 'tcp dport 2533 drop comment "nobody leaves";'
+    probe_expect "a rule that drops without log or counter" 1 dropped \
+        '.data.rule.comment == "nobody leaves" and .data.attempt == "silent"' firewall $REMOTE_4:2533
+    probe_same "nft's handle" "$(jq '.results[0].data.rule.handle' "$LAB_DIR/probe.json")" \
+        "$(lab_in mx1 nft -a list chain inet probe own | sed -n 's/.*nobody leaves.*handle \([0-9]*\).*/\1/p')"
+    probe_same "tables left behind" "$(lab_in mx1 nft list tables | grep -c droppoint)" 0
+    out 'tcp dport 2533 counter reject with tcp reset;'
+    probe_expect "a rule that rejects, with a counter" 1 rejected '.data.counters[0].packets >= 1 and .data.attempt == "refused"' firewall $REMOTE_4:2533
+    rules mx1 'chain own { type filter hook output priority 0; policy drop; tcp dport 9 accept; };'
+    probe_expect "a policy that drops" 1 dropped '.data.rule.policy and .data.rule.chain == "own"' firewall $REMOTE_4:2533
+    rules mx1 'chain nat { type nat hook output priority -100; tcp dport 2533 dnat ip to 203.0.113.25:2534; };'
+    probe_expect "sent to another port" 0 permitted '.data.translation[0] | .what == "destination" and .to == "203.0.113.25:2534"' firewall $REMOTE_4:2533
+    rules mx1 'chain nat { type nat hook output priority -100; tcp dport 2533 redirect to :2535; };'
+    lab_start proxy mx1 python3 -c "
+import socket, time
+s = socket.create_server(('', 2535))
+while True: c, _ = s.accept(); time.sleep(1); c.close()"
+    lab_wait_for 5 lab_in mx1 bash -c 'ss -ltn | grep -q :2535'
+    probe_expect "handed over to a process here" 0 proxied '.status == "warning"' firewall $REMOTE_4:2533
+    rules mx1
+    lab_in mx1 iptables-nft -A OUTPUT -p tcp --dport 2533 -j DROP
+    probe_expect "a rule of iptables" 1 dropped '.data.rule | .table == "filter" and .chain == "OUTPUT"' firewall $REMOTE_4:2533
+    lab_in mx1 iptables-nft -F OUTPUT
+    lab_in lb1 nft 'table ip way { chain f { type filter hook forward priority 0; tcp dport 2533 drop comment "not on my way"; }; }'
+    (sleep 1; lab_in mx1 timeout 1 bash -c "exec 3<>/dev/tcp/$REMOTE_4/2533" 2>/dev/null) &
+    PROBE_HOST=lb1 probe_expect "traffic of others, forwarded" 1 dropped '.data.rule.comment == "not on my way"' firewall --passive --timeout 4 $REMOTE_4:2533
+    wait $!
+    lab_in lb1 nft delete table ip way
+    PROBE_HOST=edge1 probe_expect "no traffic" 3 not-seen 'true' firewall --passive --timeout 1 $REMOTE_4:2533
+    probe_refuses "no port" "names no port" firewall $REMOTE_4
+    probe_same "without permission" "$(lab_in mx1 setpriv --reuid nobody --clear-groups "$PROBE_BIN" probe firewall --local $REMOTE_4:25 2>&1 | grep -c CAP_NET_ADMIN)" 1
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
-for kind in ${only:-link tcp ping mtu trace arp}; do "probe_$kind"; done
+for kind in ${only:-link tcp ping mtu trace arp firewall}; do "probe_$kind"; done
 probe_end

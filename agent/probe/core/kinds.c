@@ -13,6 +13,7 @@ const struct dp_probe_kind *const dp_probe_kinds[] = {
     &dp_probe_trace,    //
     &dp_probe_mtu,      //
     &dp_probe_arp,      //
+    &dp_probe_firewall, //
     &dp_probe_dns,      // mail and its neighbours
     &dp_probe_zone,     //
     &dp_probe_smtp,     //

@@ -1,7 +1,10 @@
-/* Any bytes as ICMP of either family, and as a message of the kernel about an interface. */
+/* Any bytes as ICMP of either family, as ARP, and as messages of the kernel about interfaces, traced packets,
+ * connections. */
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "agent/probe/arp/table.h"
+#include "agent/probe/firewall/trace.h"
 #include "agent/probe/link/links.h"
 #include "agent/probe/net/echo_codec.h"
 #include "agent/probe/trace/labels.h"
@@ -14,7 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct trace_label labels[TRACE_LABELS_MAX];
     struct dp_echo_message message;
     struct link_info link;
+    struct fw_event event;
+    struct fw_connection connection;
+    struct arp_mac mac;
+    uint32_t address;
+    bool lies;
     int ttl;
+    if (arp_read(data, size, &address, &mac, &lies) && (size < ARP_FRAME || !address))
+        abort();
     size_t header = dp_echo_ip4_header(data, size, &ttl);
     if (header > size)
         abort();
@@ -33,6 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             ((uint8_t *)aligned)[i] = data[i];
         if (link_parse(aligned, size, &link) == 0 && !link.name[0])
             abort();
+        (void)!fw_event_parse(aligned, size, &event);
+        (void)!fw_connection_parse(aligned, size, &connection);
         free(aligned);
     }
     return 0;
