@@ -11,6 +11,7 @@ extern const struct dp_probe_kind dp_probe_firewall;
 extern const struct dp_probe_kind dp_probe_imap;
 extern const struct dp_probe_kind dp_probe_link;
 extern const struct dp_probe_kind dp_probe_mtu;
+extern const struct dp_probe_kind dp_probe_mysql;
 extern const struct dp_probe_kind dp_probe_ping;
 extern const struct dp_probe_kind dp_probe_pop3;
 extern const struct dp_probe_kind dp_probe_queue;

@@ -22,7 +22,8 @@ const struct dp_probe_kind *const dp_probe_kinds[] = {
     &dp_probe_tls,      //
     &dp_probe_imap,     //
     &dp_probe_pop3,     //
-    &dp_probe_queue,
+    &dp_probe_queue,    //
+    &dp_probe_mysql,
 };
 const size_t dp_probe_kind_count = sizeof dp_probe_kinds / sizeof dp_probe_kinds[0];
 
