@@ -229,6 +229,7 @@ static int take_event(const struct nlmsghdr *message, void *data)
         strcmp(event.table, fw_rules_own_table(fw->rules)) == 0)
         return MNL_CB_OK;
     fw->events++;
+    (void)fw_rules_know(fw->rules, fw_family_name(event.family), event.table);
     if (event.id != fw->last_id) {
         fw->packets++;
         fw->last_id = event.id;

@@ -9,7 +9,14 @@
 struct fw_rules {
     struct nft_ctx *context;
     char table[48];
+    json_t *tables; /* that are known: [{family, name}] */
 };
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
 
 const char *fw_rules_own_table(const struct fw_rules *rules)
 {
@@ -48,6 +55,13 @@ static int mark(struct fw_rules *rules, const union dp_address *target, struct d
         denied ? "" : line);
 }
 
+static json_t *run_json(struct fw_rules *rules, const char *command)
+{
+    if (nft_run_cmd_from_buffer(rules->context, command) != 0)
+        return NULL;
+    return json_loads(nft_ctx_get_output_buffer(rules->context), 0, NULL);
+}
+
 int fw_rules_open(const union dp_address *target, struct fw_rules **ret_rules, struct dp_diag *diag)
 {
     struct fw_rules *rules = calloc(1, sizeof *rules);
@@ -61,21 +75,58 @@ int fw_rules_open(const union dp_address *target, struct fw_rules **ret_rules, s
     }
     (void)nft_ctx_buffer_output(rules->context);
     (void)nft_ctx_buffer_error(rules->context);
-    int rc = mark(rules, target, diag);
+    nft_ctx_output_set_flags(rules->context, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
+    rules->tables = json_array();
+    json_t *before = rules->tables ? run_json(rules, "list ruleset") : NULL, *item;
+    size_t i;
+    json_array_foreach(json_object_get(before, "nftables"), i, item)
+    {
+        const json_t *table = json_object_get(item, "table");
+        if (table)
+            (void)fw_rules_know(rules, text_of(table, "family"), text_of(table, "name"));
+    }
+    json_decref(before);
+    int rc = rules->tables ? mark(rules, target, diag) : DP_ERR_NOMEM;
     if (rc) {
         fw_rules_close(rules);
         return rc;
     }
-    nft_ctx_output_set_flags(rules->context, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_HANDLE);
     *ret_rules = rules;
     return 0;
 }
 
+bool fw_rules_know(struct fw_rules *rules, const char *family, const char *table)
+{
+    size_t i;
+    json_t *known;
+    json_array_foreach(rules->tables, i, known)
+    {
+        if (strcmp(text_of(known, "family"), family) == 0 && strcmp(text_of(known, "name"), table) == 0)
+            return false;
+    }
+    return json_array_append_new(rules->tables, json_pack("{s:s, s:s}", "family", family, "name", table)) ==
+           0;
+}
+
 json_t *fw_rules_list(struct fw_rules *rules)
 {
-    if (nft_run_cmd_from_buffer(rules->context, "list ruleset") != 0)
-        return NULL;
-    return json_loads(nft_ctx_get_output_buffer(rules->context), 0, NULL);
+    json_t *all = json_array(), *table, *item;
+    size_t i, k;
+    json_array_foreach(rules->tables, i, table)
+    {
+        char command[300];
+        const char *name =
+            text_of(table, "name"); // names of the kernel's, which allows what the language does not
+        if (strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./\\") !=
+            strlen(name))
+            continue;
+        (void)snprintf(command, sizeof command, "list table %.20s %.200s", text_of(table, "family"),
+                       text_of(table, "name"));
+        json_t *listed = run_json(rules, command);
+        json_array_foreach(json_object_get(listed, "nftables"), k, item)(void) json_array_append(all, item);
+        json_decref(listed);
+    }
+    return json_pack("{s:o}", "nftables", all);
 }
 
 void fw_rules_close(struct fw_rules *rules)
@@ -87,13 +138,8 @@ void fw_rules_close(struct fw_rules *rules)
     (void)snprintf(command, sizeof command, "delete table inet %s", rules->table);
     (void)nft_run_cmd_from_buffer(rules->context, command);
     nft_ctx_free(rules->context);
+    json_decref(rules->tables);
     free(rules);
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
 }
 
 const json_t *fw_rule_find(const json_t *ruleset, const struct fw_event *event)

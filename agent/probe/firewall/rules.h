@@ -15,8 +15,12 @@ struct fw_rules;
 int fw_rules_open(const union dp_address *target, struct fw_rules **ret_rules,
                   struct dp_diag *diag) DP_MUST_CHECK;
 const char *fw_rules_own_table(const struct fw_rules *rules);
-/* The whole ruleset as it is now, {"nftables": [...]}; a new reference, NULL where it cannot be had. */
+/* The ruleset as it is now, {"nftables": [...]}, of the tables that were there at the beginning and those
+ * that fw_rules_know was told of. One's own is not in it: libnftables 1.0.6 prints broken JSON for a table
+ * with an owner. A new reference, NULL when out of memory. */
 json_t *fw_rules_list(struct fw_rules *rules);
+/* A table that packets cross. True: it was not known before. */
+bool fw_rules_know(struct fw_rules *rules, const char *family, const char *table);
 /* Takes the table away. NULL is fine. */
 void fw_rules_close(struct fw_rules *rules);
 

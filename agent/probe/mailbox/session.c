@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "agent/probe/net/tls.h"
+#include "agent/probe/net/transcript.h"
 
 #define CONNECT_MS 20000
 #define GOODBYE_MS 2000
-#define TRANSCRIPT_MAX 300
 
 static const char *const class_names[] = {"ok",      "auth-failed", "tls-failed", "disconnected",
                                           "timeout", "refused",     "filtered"};
@@ -25,20 +25,6 @@ const char *mailbox_class_name(enum mailbox_class class)
 const char *mailbox_stage_name(enum mailbox_stage stage)
 {
     return stage_names[stage];
-}
-
-static void note(struct mailbox_session *s, const char *who, const char *text, size_t length)
-{
-    char *line = json_array_size(s->transcript) < TRANSCRIPT_MAX ? malloc(length + 4) : NULL;
-    if (!line)
-        return;
-    (void)snprintf(line, length + 4, "%s: ", who);
-    for (size_t i = 0; i < length; i++)
-        line[3 + i] = text[i] ? text[i] : '?';
-    line[3 + length] = '\0';
-    dp_auth_redact(s->auth, line);
-    (void)json_array_append_new(s->transcript, dp_peer_text(line, strlen(line)));
-    free(line);
 }
 
 void mailbox_enter(struct mailbox_session *s, enum mailbox_stage stage)
@@ -83,7 +69,8 @@ void mailbox_say(struct mailbox_session *s, const char *shown, const char *forma
     va_end(args);
     if (length < 0 || (size_t)length >= sizeof text - 2)
         length = (int)sizeof text - 3;
-    note(s, "C", shown ? shown : text, shown ? strlen(shown) : (size_t)length);
+    dp_transcript_add(s->transcript, s->auth, 'C', shown ? shown : text,
+                      shown ? strlen(shown) : (size_t)length);
     memcpy(text + length, "\r\n", 2);
     if (dp_stream_send(s->stream, text, (size_t)length + 2))
         dp_probe_fail(s->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
@@ -153,7 +140,7 @@ static void on_data(void *context, const char *bytes, size_t length)
         }
         if (!dp_lines_next(&s->lines, &line, &size, &cut))
             return;
-        note(s, "S", line, size);
+        dp_transcript_add(s->transcript, s->auth, 'S', line, size);
         s->protocol->line(s, line, size);
     }
 }

@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "agent/probe/net/tls.h"
+#include "agent/probe/net/transcript.h"
 #include "agent/probe/smtp/dialogue_internal.h"
 
 #define CONNECT_MS 30000
 #define GOODBYE_MS 3000
 #define PIECE (256U * 1024)
-#define TRANSCRIPT_MAX 400 /* lines */
 #define SMTPS_PORT 465
 
 static const char *const stage_names[] = {"connect", "banner", "ehlo", "starttls", "auth",
@@ -23,22 +23,6 @@ static const char *const class_names[] = {"accepted",    "greylisted", "deferred
 const char *smtp_class_name(enum smtp_class class)
 {
     return class_names[class];
-}
-
-static void note(struct smtp_dialogue *d, const char *who, const char *text, size_t length)
-{
-    if (json_array_size(d->transcript) >= TRANSCRIPT_MAX)
-        return;
-    char *line = malloc(length + 4);
-    if (!line)
-        return;
-    (void)snprintf(line, length + 4, "%s: ", who);
-    for (size_t i = 0; i < length; i++)
-        line[3 + i] = text[i] ? text[i] : '?';
-    line[3 + length] = '\0';
-    dp_auth_redact(d->plan.auth, line);
-    (void)json_array_append_new(d->transcript, dp_peer_text(line, strlen(line)));
-    free(line);
 }
 
 void smtp_enter(struct smtp_dialogue *d, enum smtp_stage stage)
@@ -75,7 +59,8 @@ void smtp_say(struct smtp_dialogue *d, const char *shown, const char *format, ..
     va_end(args);
     if (length < 0 || (size_t)length >= sizeof text - 2)
         length = (int)sizeof text - 3;
-    note(d, "C", shown ? shown : text, shown ? strlen(shown) : (size_t)length);
+    dp_transcript_add(d->transcript, d->plan.auth, 'C', shown ? shown : text,
+                      shown ? strlen(shown) : (size_t)length);
     memcpy(text + length, "\r\n", 2);
     if (dp_stream_send(d->stream, text, (size_t)length + 2))
         dp_probe_fail(d->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
@@ -145,7 +130,7 @@ static void on_data(void *context, const char *bytes, size_t length)
         return;
     }
     while (!d->over && dp_lines_next(&d->lines, &line, &size, &cut)) {
-        note(d, "S", line, size);
+        dp_transcript_add(d->transcript, d->plan.auth, 'S', line, size);
         // a reply is stored: secrets that a server sends back go first
         char clean[DP_LINE_MAX + 1];
         for (size_t i = 0; i < size; i++)
@@ -255,7 +240,7 @@ void smtp_send_body(struct smtp_dialogue *d)
         char text[80];
         int size =
             snprintf(text, sizeof text, "<message of %llu bytes>", (unsigned long long)d->message.size);
-        note(d, "C", text, (size_t)size);
+        dp_transcript_add(d->transcript, d->plan.auth, 'C', text, (size_t)size);
         (void)json_object_set_new(d->json, "message_bytes", json_integer((json_int_t)d->message.size));
     }
     if (!piece || dp_stream_send(d->stream, piece, length))
