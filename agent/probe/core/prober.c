@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <utlist.h>
 
 #include "agent/probe/net/handles.h"
 #include "agent/probe/net/resolve.h"
 #include "agent/probe/net/tls.h"
 
 struct dp_probe {
-    struct dp_probe *next;
+    struct dp_probe *prev, *next; /* of utlist */
     struct dp_prober *prober;
     const struct dp_request *request;
     void *state;            /* the kind's */
@@ -55,11 +56,7 @@ int dp_prober_new(uv_loop_t *loop, struct dp_prober **ret_prober, struct dp_diag
 
 static void remove_probe(struct dp_probe *probe)
 {
-    for (struct dp_probe **at = &probe->prober->probes; *at; at = &(*at)->next)
-        if (*at == probe) {
-            *at = probe->next;
-            break;
-        }
+    DL_DELETE(probe->prober->probes, probe);
     if (probe->started && probe->state)
         dp_request_kind(probe->request)->stop(probe->state);
     dp_timer_drop(probe->timer);
@@ -140,8 +137,7 @@ int dp_prober_start(struct dp_prober *prober, const struct dp_request *request, 
                                .started_ns = realtime_ns()};
     probe->data = json_object();
     int rc = probe->data ? dp_timer_new(prober->loop, on_timer, probe, &probe->timer) : DP_ERR_NOMEM;
-    probe->next = prober->probes;
-    prober->probes = probe;
+    DL_PREPEND(prober->probes, probe);
     if (!rc) {
         uv_update_time(prober->loop);
         probe->bound_ms = dp_request_timeout_ms(request);
