@@ -268,7 +268,8 @@ static int add_own_addresses(struct dnsbl_probe *bl, struct dp_diag *diag)
         if ((wanted != AF_UNSPEC && wanted != families[i]) ||
             !dp_outgoing_address(request, families[i], text) || dp_address_parse(text, 0, &address))
             continue;
-        if (dp_address_is_private(&address)) {
+        // the shipped lists know nothing of private addresses; one that the user names may be of his own net
+        if (dp_address_is_private(&address) && !dp_request_given(request, "--list")) {
             (void)snprintf(hidden, sizeof hidden, "%s", text);
             continue;
         }
