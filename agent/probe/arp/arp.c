@@ -46,6 +46,8 @@ static void conclude(struct arp_probe *arp)
         (void)json_object_set_new(data, "ipv6_neighbours", arp_net_neighbours(&arp->net, &arp->table));
     else
         (void)json_object_set_new(data, "ipv6_neighbours", arp_net_neighbours(&arp->net, NULL));
+    if (arp->fd < 0)
+        dp_probe_warn(arp->probe);
     struct arp_verdict verdict = arp_judge(&arp->table, arp->net.gateway, before);
     struct in_addr gateway = {htonl(arp->net.gateway)}, prefix = {htonl(arp->net.own & arp->net.mask)};
     char text[INET_ADDRSTRLEN];

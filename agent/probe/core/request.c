@@ -131,7 +131,7 @@ static int check_value(const struct dp_probe_option *option, const char *value, 
     case DP_OPT_SECONDS:
         if (dp_duration_parse(value, &number) || number < option->min || number > option->max)
             return dp_fail(diag, DP_ERR_USAGE,
-                           "%s needs seconds from %g to %g, such as 2.5 or 500ms, not '%s'", option->name,
+                           "%s needs seconds from %.12g to %.12g, such as 2.5 or 500ms, not '%s'", option->name,
                            (double)option->min / 1000, (double)option->max / 1000, value);
         return 0;
     case DP_OPT_WORD:

@@ -1,5 +1,6 @@
 #include "agent/probe/firewall/rules.h"
 
+#include <cap-ng.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,12 +48,7 @@ static int mark(struct fw_rules *rules, const union dp_address *target, struct d
     char line[200] = "";
     if (error)
         (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(error, "\n"), error);
-    bool denied = error && strstr(error, "not permitted");
-    return dp_fail(
-        diag, denied ? DP_ERR_DENIED : DP_ERR_UNSUPPORTED,
-        denied ? "the packet filter may not be looked at by this user: run as root, or with CAP_NET_ADMIN%s"
-               : "the packet filter does not trace: %s",
-        denied ? "" : line);
+    return dp_fail(diag, DP_ERR_UNSUPPORTED, "the packet filter does not trace: %s", line);
 }
 
 static json_t *run_json(struct fw_rules *rules, const char *command)
@@ -64,6 +60,10 @@ static json_t *run_json(struct fw_rules *rules, const char *command)
 
 int fw_rules_open(const union dp_address *target, struct fw_rules **ret_rules, struct dp_diag *diag)
 {
+    // libnftables would complain on standard error by itself
+    if (capng_get_caps_process() != 0 || !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
+        return dp_fail(diag, DP_ERR_DENIED,
+                       "this user may not look at the packet filter: run as root, or with CAP_NET_ADMIN");
     struct fw_rules *rules = calloc(1, sizeof *rules);
     if (!rules)
         return DP_ERR_NOMEM;
