@@ -35,7 +35,8 @@ struct smtp_host {
     struct dp_lookup *lookup;
     char name[DP_HOST_TEXT];
     int preference;
-    bool done;
+    union dp_address *addresses;
+    size_t address_count;
     char why[320]; /* it has no address */
 };
 
@@ -43,9 +44,9 @@ struct smtp_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
     struct dp_mx_lookup *mx;
-    struct smtp_host hosts[DP_MX_MAX];
+    struct smtp_host *hosts; /* by preference */
     size_t host_count, hosts_open;
-    struct smtp_server servers[SERVERS_MAX];
+    struct smtp_server *servers; /* once all hosts are looked up */
     size_t server_count;
     struct dp_auth auth;
     struct smtp_plan plan;
@@ -256,26 +257,27 @@ static void conclude(struct smtp_probe *smtp)
 
 /* --- who is to be asked --- */
 
-static void add_servers(struct smtp_probe *smtp, const struct smtp_host *host,
-                        const union dp_address *addresses, size_t count)
+static int add_servers(struct smtp_probe *smtp)
 {
-    for (size_t i = 0; i < count && smtp->server_count < SERVERS_MAX; i++) {
-        struct smtp_server *server = &smtp->servers[smtp->server_count];
-        *server =
-            (struct smtp_server){.owner = smtp, .preference = host->preference, .address = addresses[i]};
-        (void)snprintf(server->host, sizeof server->host, "%s", host->name);
-        if (dp_timer_new(dp_probe_loop(smtp->probe), try_again, server, &server->again)) {
-            dp_probe_fail(smtp->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
-            return;
+    size_t all = 0;
+    for (size_t i = 0; i < smtp->host_count; i++)
+        all += smtp->hosts[i].address_count;
+    smtp->servers = calloc(all ? all : 1, sizeof *smtp->servers);
+    if (!smtp->servers)
+        return DP_ERR_NOMEM;
+    for (size_t i = 0; i < smtp->host_count; i++) {
+        const struct smtp_host *host = &smtp->hosts[i];
+        for (size_t k = 0; k < host->address_count && smtp->server_count < SERVERS_MAX; k++) {
+            struct smtp_server *server = &smtp->servers[smtp->server_count];
+            *server = (struct smtp_server){
+                .owner = smtp, .preference = host->preference, .address = host->addresses[k]};
+            (void)snprintf(server->host, sizeof server->host, "%s", host->name);
+            if (dp_timer_new(dp_probe_loop(smtp->probe), try_again, server, &server->again))
+                return DP_ERR_NOMEM;
+            smtp->server_count++;
         }
-        smtp->server_count++;
     }
-}
-
-static int by_preference(const void *a, const void *b)
-{
-    const struct smtp_server *x = a, *y = b;
-    return x->preference < y->preference ? -1 : x->preference > y->preference;
+    return 0;
 }
 
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
@@ -283,28 +285,21 @@ static void on_addresses(void *context, int code, const char *why, const union d
 {
     struct smtp_host *host = context;
     struct smtp_probe *smtp = host->owner;
-    host->done = true;
-    if (code)
+    if (code) {
         (void)snprintf(host->why, sizeof host->why, "%s", why);
-    else
-        add_servers(smtp, host, addresses, count);
+    } else if ((host->addresses = calloc(count, sizeof *addresses))) {
+        memcpy(host->addresses, addresses, count * sizeof *addresses);
+        host->address_count = count;
+    }
     if (--smtp->hosts_open)
         return;
-    if (!smtp->server_count) {
-        dp_probe_fail(smtp->probe, code, "%s", smtp->hosts[0].why);
-        return;
-    }
-    qsort(smtp->servers, smtp->server_count, sizeof smtp->servers[0], by_preference);
-    for (size_t i = 0; i < smtp->server_count; i++) { // moved: the timers' contexts, too
-        struct smtp_server *server = &smtp->servers[i];
-        dp_timer_drop(server->again);
-        if (dp_timer_new(dp_probe_loop(smtp->probe), try_again, server, &server->again)) {
-            server->again = NULL;
-            dp_probe_fail(smtp->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
-            return;
-        }
-    }
-    go_on(smtp);
+    if (add_servers(smtp))
+        dp_probe_fail(smtp->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
+    else if (!smtp->server_count)
+        dp_probe_fail(smtp->probe, code ? code : DP_ERR_NOMEM, "%s",
+                      smtp->hosts[0].why[0] ? smtp->hosts[0].why : dp_err_sentence(DP_ERR_NOMEM));
+    else
+        go_on(smtp);
 }
 
 static void look_up_hosts(struct smtp_probe *smtp)
@@ -328,6 +323,13 @@ static void add_host(struct smtp_probe *smtp, const char *name, int preference)
     (void)snprintf(host->name, sizeof host->name, "%s", name);
 }
 
+/* Room for so many hosts. */
+static int hosts_new(struct smtp_probe *smtp, size_t count)
+{
+    smtp->hosts = calloc(count, sizeof *smtp->hosts);
+    return smtp->hosts ? 0 : DP_ERR_NOMEM;
+}
+
 static void on_mx(void *context, int code, const char *why, const struct dp_mx *list, size_t count)
 {
     struct smtp_probe *smtp = context;
@@ -338,6 +340,10 @@ static void on_mx(void *context, int code, const char *why, const struct dp_mx *
         dp_probe_finish(smtp->probe, "rejected",
                         "The domain says that it takes no mail at all: check the address.",
                         "%s has a null MX (RFC 7505): it takes no mail", smtp->target.host);
+        return;
+    }
+    if (hosts_new(smtp, count + 1)) {
+        dp_probe_fail(smtp->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
         return;
     }
     json_t *mx = json_array();
@@ -397,14 +403,18 @@ static void smtp_stop(void *state)
 {
     struct smtp_probe *smtp = state;
     dp_mx_drop(smtp->mx);
-    for (size_t i = 0; i < smtp->host_count; i++)
+    for (size_t i = 0; i < smtp->host_count; i++) {
         dp_lookup_drop(smtp->hosts[i].lookup);
+        free(smtp->hosts[i].addresses);
+    }
     for (size_t i = 0; i < smtp->server_count; i++) {
         smtp_dialogue_free(smtp->servers[i].dialogue);
         dp_timer_drop(smtp->servers[i].again);
         json_decref(smtp->servers[i].json);
     }
     dp_auth_forget(&smtp->auth);
+    free(smtp->hosts);
+    free(smtp->servers);
     free(smtp);
 }
 
@@ -418,19 +428,22 @@ static int smtp_start(struct dp_probe *probe, void **ret_state, struct dp_diag *
     int rc = dp_host_port_parse(dp_request_target(dp_probe_request(probe)), &smtp->target, diag);
     if (!rc)
         rc = read_plan(smtp, diag);
+    bool is_host = smtp->target.port || dp_address_parse(smtp->target.host, 0, &literal) == 0 ||
+                   strcasecmp(smtp->target.host, "localhost") == 0;
+    if (!rc)
+        rc = is_host ? hosts_new(smtp, 1)
+                     : dp_mx_start(dp_probe_resolver(probe), smtp->target.host, on_mx, smtp, &smtp->mx);
     if (rc) {
         smtp_stop(smtp);
         return rc;
     }
     dp_probe_allow(probe, 60000 + smtp->retries * (smtp->retry_delay_ms + 30000));
-    *ret_state = smtp;
-    if (smtp->target.port || dp_address_parse(smtp->target.host, 0, &literal) == 0 ||
-        strcasecmp(smtp->target.host, "localhost") == 0) {
+    if (is_host) {
         add_host(smtp, smtp->target.host, -1);
         look_up_hosts(smtp);
-        return 0;
     }
-    return dp_mx_start(dp_probe_resolver(probe), smtp->target.host, on_mx, smtp, &smtp->mx);
+    *ret_state = smtp;
+    return 0;
 }
 
 static void smtp_expire(void *state)
