@@ -186,9 +186,26 @@ probe_dnsbl() {
     probe_refuses "neither address nor domain" "neither an address" dnsbl $at nonsense
 }
 
+probe_mx() { # the probe smtp with a domain: every MX, every address
+    local a
+    for a in 10 11; do lab_in remote ip address add 203.0.113.$a/24 dev eth0; done
+    lab_start mx remote python3 "$LAB_TOOLS/odd_smtp.py" 25 pieces
+    lab_wait_for 5 lab_in remote bash -c "ss -ltn | grep -q :25" || lab_die "no mail server"
+    probe_expect "a domain, both MX take mail" 0 accepted \
+        '(.data.mx | map(.host) == ["mx1.example.net", "mx2.example.net"]) and (.data.servers | length == 2 and all(.class == "accepted")) and .data.servers[1].preference == 20' \
+        smtp example.net
+    lab_in edge1 nft 'table inet probe { chain f { type filter hook forward priority 0; ip daddr 203.0.113.11 tcp dport 25 reject with tcp reset; }; }'
+    probe_expect "the worst MX gives the class" 1 refused \
+        '[.data.servers[].class] == ["accepted", "refused"] and .data.host == "mx2.example.net" and (.summary | contains("others take it"))' smtp example.net
+    lab_in edge1 nft delete table inet probe
+    probe_expect "a domain that takes no mail" 1 rejected '.data.null_mx' smtp null.test
+    probe_expect "a host without MX" 0 accepted '.data.mx == [] and .data.host == "mx1.example.net"' smtp mx1.example.net
+    probe_refuses "a domain that is none" "has no" smtp nothing.example.net
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 trap 'rc=$?; trap - EXIT; rm -rf "/etc/netns/$LAB-mx1"; lab_down; exit $rc' EXIT
 servers_up
-for kind in ${only:-dns zone dnsbl}; do "probe_$kind"; done
+for kind in ${only:-dns zone dnsbl mx}; do "probe_$kind"; done
 probe_end
