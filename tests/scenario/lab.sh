@@ -202,7 +202,7 @@ lab_quiet() {
     done
 }
 
-# lab_mark: a connection on another port crosses the whole path: proof that the captures ran until then.
+# lab_mark: a connection on another port crosses the whole path: proof that the captures run.
 lab_mark() { lab_traffic --port $LAB_MARK_PORT --mode echo --bytes 200 --time 3 >/dev/null || lab_die "no mark"; }
 
 # lab_forget: ends what an earlier case left behind (connections that still retransmit), in silence.
@@ -215,7 +215,8 @@ lab_forget() {
 
 lab_listening() { grep -qE '^tcpdump: listening on|^File: ' "${LAB_LOG[$1]}"; }
 
-# lab_capture_start DIR [SNAPLEN]: captures at all vantage points and of all ground truth; returns when all listen.
+# lab_capture_start DIR [SNAPLEN]: captures at all vantage points and of all ground truth; returns when all listen and have
+# seen a mark: what is lost as the first packets of a file pass may have been under way when the capture began.
 # LAB_TOOL is tcpdump (pcap) or dumpcap (pcapng).
 lab_capture_start() {
     local dir=$1 snaplen=${2:-128} filter=${LAB_CAPTURE_FILTER:-tcp} vantage host file name
@@ -237,6 +238,7 @@ lab_capture_start() {
         [[ $name == capture.* ]] || continue
         lab_wait_for 10 lab_listening "$name" || { cat "${LAB_LOG[$name]}" >&2; lab_die "no capture for $name"; }
     done
+    lab_mark
     for host in "${LAB_MIDDLE[@]}"; do lab_dropped "$host" >/dev/null; done
 }
 

@@ -159,7 +159,9 @@ probe_queue() {
     lab_in remote postfix -c "$LAB_DIR/pf" reload >/dev/null 2>&1
     submit z@example.com
     submit z2@example.com
-    lab_wait_for 20 lab_in remote bash -c "find $spool/deferred -type f | grep -c . | grep -q '[2-9]'" || lab_die "nothing deferred"
+    # The reason is written first, then the message is moved: all four, with the two that were refused.
+    lab_wait_for 20 bash -c "[ \$(grep -rl refused $spool/defer | wc -l) = 2 ] && [ \$(find $spool/deferred -type f | wc -l) -ge 4 ]" ||
+        lab_die "nothing deferred"
     probe_expect "deferred mail, fresh" 0 ok \
         '.data.deferred >= 2 and ([.data.destinations[] | select(.domain == "example.com")][0] | .messages == 2 and (.reasons[0].reason | contains("refused")))' queue "$spool"
     probe_same "mailq's count" "$(lab_in remote env MAIL_CONFIG="$LAB_DIR/pf" postqueue -c "$LAB_DIR/pf" -j | grep -c queue_name)" \
