@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
@@ -93,26 +94,41 @@ static int open_signals(struct local_run *run)
     return 0;
 }
 
+/* Threads that read or ask for a probe whose time is over go on by themselves: the command does not wait for
+ * them, and what they use stays until it ends. */
+static void let_go(struct local_run *run)
+{
+    for (int i = 0; i < 16 && uv_run(&run->loop, UV_RUN_NOWAIT); i++) {
+    }
+    if (uv_loop_close(&run->loop) == 0)
+        free(run);
+}
+
 int probe_run_local(const struct dp_request *request, bool progress, json_t **ret_result,
                     struct dp_diag *diag)
 {
-    struct local_run run = {.request = request, .progress = progress, .diag = diag};
+    struct local_run *run = calloc(1, sizeof *run);
+    if (!run)
+        return DP_ERR_NOMEM;
+    *run = (struct local_run){.request = request, .progress = progress, .diag = diag};
     raise_descriptors();
-    if (uv_loop_init(&run.loop))
+    if (uv_loop_init(&run->loop)) {
+        free(run);
         return DP_ERR_IO;
-    run.code = open_signals(&run);
-    if (!run.code)
-        run.code = dp_prober_new(&run.loop, &run.prober, diag);
-    if (!run.code)
-        run.code = dp_prober_start(run.prober, request, on_done, on_says, &run, &run.probe, diag);
-    if (run.code)
-        close_signals(&run);
+    }
+    run->code = open_signals(run);
+    if (!run->code)
+        run->code = dp_prober_new(&run->loop, &run->prober, diag);
+    if (!run->code)
+        run->code = dp_prober_start(run->prober, request, on_done, on_says, run, &run->probe, diag);
+    if (run->code)
+        close_signals(run);
     else
-        while (!run.result && !run.code && uv_run(&run.loop, UV_RUN_ONCE)) {
+        while (!run->result && !run->code && uv_run(&run->loop, UV_RUN_ONCE)) {
         }
-    dp_prober_close(run.prober);
-    (void)uv_run(&run.loop, UV_RUN_DEFAULT); // handles close
-    (void)uv_loop_close(&run.loop);
-    *ret_result = run.result;
-    return run.code;
+    int code = run->code;
+    *ret_result = run->result;
+    dp_prober_close(run->prober);
+    let_go(run);
+    return code;
 }

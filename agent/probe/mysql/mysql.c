@@ -131,7 +131,8 @@ static void on_addresses(void *context, int code, const char *why, const union d
         (void)snprintf(mysql->plan.address, sizeof mysql->plan.address, "%s",
                        dp_address_text(&addresses[0], text));
         (void)json_object_set_new(dp_probe_data(mysql->probe), "address", json_string(mysql->plan.address));
-        mysql->plan.timeout_s = (unsigned)(dp_probe_left_ms(mysql->probe) / 1000) + 1;
+        uint64_t left = dp_probe_left_ms(mysql->probe) / 1000; // the client library counts whole seconds
+        mysql->plan.timeout_s = left ? (unsigned)left : 1;
         work->plan = mysql->plan;
         work->owner = mysql;
         work->work.data = work;

@@ -18,7 +18,7 @@ struct queue_work {
     struct spool_sum sum;
     struct dp_diag diag;
     int code;
-    bool done;
+    atomic_bool stop; /* nobody waits any more */
 };
 
 struct queue_probe {
@@ -145,13 +145,12 @@ static void conclude(struct queue_probe *queue, const struct queue_work *work)
 static void read_it(uv_work_t *handle)
 {
     struct queue_work *work = handle->data;
-    work->code = spool_read(work->folder, (int64_t)time(NULL), &work->sum, &work->diag);
+    work->code = spool_read(work->folder, (int64_t)time(NULL), &work->stop, &work->sum, &work->diag);
 }
 
 static void on_read(uv_work_t *handle, int status)
 {
     struct queue_work *work = handle->data;
-    work->done = true;
     if (work->owner && !status) {
         conclude(work->owner, work);
         work->owner->work = NULL;
@@ -198,8 +197,10 @@ static void queue_expire(void *state)
 static void queue_stop(void *state)
 {
     struct queue_probe *queue = state;
-    if (queue->work)
-        queue->work->owner = NULL; // goes on by itself, and frees itself
+    if (queue->work) { // ends soon, and frees itself
+        queue->work->owner = NULL;
+        atomic_store(&queue->work->stop, true);
+    }
     free(queue);
 }
 

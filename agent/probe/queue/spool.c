@@ -23,6 +23,7 @@ struct walk {
     int64_t now;
     const char *queue; /* its name */
     bool deferred, unseen;
+    const atomic_bool *stop;
     struct dp_diag *diag;
 };
 
@@ -129,6 +130,10 @@ static int walk_folder(struct walk *walk, const char *path, int depth, walk_file
         return dp_fail(walk->diag, DP_ERR_DENIED,
                        "%.200s cannot be read: run as root or as the mail server's user", path);
     while (dir && !rc && (entry = readdir(dir))) {
+        if (atomic_load(walk->stop)) {
+            rc = DP_ERR_TIMEOUT;
+            break;
+        }
         if (entry->d_name[0] == '.')
             continue;
         char whole[4096];
@@ -286,11 +291,17 @@ static enum spool_mta recognise(const char *folder)
                : SPOOL_PLAIN;
 }
 
-int spool_read(const char *folder, int64_t now, struct spool_sum *ret_sum, struct dp_diag *diag)
+int spool_read(const char *folder, int64_t now, const atomic_bool *stop, struct spool_sum *ret_sum,
+               struct dp_diag *diag)
 {
     struct spool_sum sum = {.queues = json_object(), .destinations = json_object(), .running = -1};
-    struct walk walk = {
-        .sum = &sum, .folder = folder, .now = now, .queue = "files", .deferred = true, .diag = diag};
+    struct walk walk = {.sum = &sum,
+                        .folder = folder,
+                        .now = now,
+                        .queue = "files",
+                        .deferred = true,
+                        .stop = stop,
+                        .diag = diag};
     char path[4096];
     int rc = sum.queues && sum.destinations ? 0 : DP_ERR_NOMEM;
     if (!rc && !is_folder(folder, ""))

@@ -4,6 +4,7 @@
 #define DROPPOINT_AGENT_PROBE_QUEUE_SPOOL_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,9 +23,10 @@ struct spool_sum {
 
 /* The spool's folder when none is named: the first of the usual ones that is there. NULL: none. */
 const char *spool_usual(void);
-/* Recognises and reads it, at `now`. DP_ERR_NOT_FOUND, DP_ERR_DENIED (diag names the folder), DP_ERR_NOMEM.
- * The sum's JSON is to be released with spool_free. */
-int spool_read(const char *folder, int64_t now, struct spool_sum *ret_sum,
+/* Recognises and reads it, at `now`, until `stop` is set by another thread (DP_ERR_TIMEOUT).
+ * DP_ERR_NOT_FOUND, DP_ERR_DENIED (diag names the folder), DP_ERR_NOMEM. The sum's JSON is to be released
+ * with spool_free. */
+int spool_read(const char *folder, int64_t now, const atomic_bool *stop, struct spool_sum *ret_sum,
                struct dp_diag *diag) DP_MUST_CHECK;
 void spool_free(struct spool_sum *sum);
 const char *spool_mta_name(enum spool_mta mta);
