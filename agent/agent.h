@@ -18,6 +18,7 @@
 struct agent_stream;
 struct agent_capture;
 struct agent_export;
+struct agent_probes;
 
 struct agent {
     uv_loop_t *loop;
@@ -46,6 +47,7 @@ struct agent {
     struct agent_stream *turn;    /* whose turn it is to send */
     struct agent_capture *captures;
     struct agent_export *exports;
+    struct agent_probes *probes;
 };
 
 int64_t agent_realtime_ns(void);

@@ -320,8 +320,8 @@ static void start(struct agent_capture *capture)
     struct agent *agent = capture->agent;
     capture->started = true;
     static const struct agent_stream_events events = {on_room, on_over};
-    int code =
-        agent_stream_begin(agent, capture->capture_id, capture->vantage, &events, capture, &capture->stream);
+    int code = agent_stream_begin(agent, DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS, capture->capture_id,
+                                  capture->vantage, &events, capture, &capture->stream);
     if (code == DP_OK)
         code = dp_capture_start(capture->process);
     if (code == DP_OK) {

@@ -14,6 +14,7 @@
 #include "agent/agent.h"
 #include "agent/captures.h"
 #include "agent/exports.h"
+#include "agent/probes.h"
 #include "agent/session.h"
 #include "agent/streams.h"
 
@@ -28,7 +29,7 @@ struct signals {
 
 static const char help[] =
     "Usage: droppoint-agent [OPTION]...\n"
-    "Connects to the collector, and captures for it what this host's policy allows.\n"
+    "Connects to the collector, captures and probes for it what this host's policy allows.\n"
     "\n"
     "  --config FILE          configuration (default " AGENT_CONFIG_DEFAULT ")\n"
     "  --name NAME            this agent's name (default: the host name's first label)\n"
@@ -160,7 +161,8 @@ static void on_reload(uv_signal_t *signal, int number)
     (void)number;
     int code = load_policy(agent, &diag);
     if (code == DP_OK)
-        dp_log(&agent->log, DP_LOG_INFO, "The policy is read anew; it holds for captures from now on.");
+        dp_log(&agent->log, DP_LOG_INFO,
+               "The policy is read anew; it holds for captures and probes from now on.");
     else
         dp_log(&agent->log, DP_LOG_ERROR, "The policy before stays in force: %s", dp_reason(&diag, code));
 }
@@ -198,6 +200,8 @@ static int start(struct agent *agent, struct dp_diag *diag)
     if (code == DP_OK)
         code = open_spool(agent, diag);
     if (code == DP_OK)
+        code = agent_probes_open(agent, diag);
+    if (code == DP_OK)
         code = agent_session_open(agent, diag);
     if (code == DP_OK)
         dp_log(&agent->log, DP_LOG_INFO,
@@ -226,6 +230,7 @@ static int run(struct agent *agent)
     agent_session_close(agent);
     agent_exports_down(agent);
     agent_captures_close(agent);
+    agent_probes_close(agent);
     agent_streams_close(agent);
     uv_walk(&loop, close_handle, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);

@@ -6,6 +6,7 @@
 
 #include "agent/captures.h"
 #include "agent/exports.h"
+#include "agent/probes.h"
 #include "agent/streams.h"
 
 #define INTERFACES_MAX 1024
@@ -64,6 +65,7 @@ static void go_down(struct agent *agent)
     agent_streams_down(agent);
     agent_exports_down(agent);
     agent_captures_down(agent);
+    agent_probes_down(agent);
 }
 
 /* Attempts repeat for as long as it takes; the log has each new state once. */
@@ -125,6 +127,15 @@ static void take_in_session(struct agent *agent, const Droppoint__Envelope *enve
         break;
     case DROPPOINT__ENVELOPE__BODY_CAPTURE_STOP:
         agent_capture_stop(agent, envelope->capture_stop);
+        break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_PREPARE:
+        agent_probe_prepare(agent, envelope->request, envelope->probe_prepare);
+        break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_START:
+        agent_probe_start(agent, envelope->probe_start);
+        break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_CANCEL:
+        agent_probe_cancel(agent, envelope->probe_cancel->probe_id);
         break;
     case DROPPOINT__ENVELOPE__BODY_STREAM_RESUME:
         agent_streams_resume(agent, envelope->stream_resume);

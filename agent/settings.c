@@ -18,8 +18,8 @@
 #define BYTES_MOST (UINT64_C(1) << 44)
 
 struct settings_file {
-    char *name, *collector, *collector_key, *state_directory, *policy, *capture_program, *spool_bytes,
-        *ring_bytes;
+    char *name, *collector, *collector_key, *state_directory, *policy, *capture_program, *expected_services,
+        *spool_bytes, *ring_bytes;
 };
 
 #define TEXT (CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER)
@@ -30,6 +30,7 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING_PTR("state_directory", TEXT, struct settings_file, state_directory, 1, PATH_MAX - 300),
     CYAML_FIELD_STRING_PTR("policy", TEXT, struct settings_file, policy, 1, PATH_MAX - 1),
     CYAML_FIELD_STRING_PTR("capture_program", TEXT, struct settings_file, capture_program, 1, PATH_MAX - 1),
+    CYAML_FIELD_STRING_PTR("expected_services", TEXT, struct settings_file, expected_services, 1, 1023),
     CYAML_FIELD_STRING_PTR("spool_bytes", TEXT, struct settings_file, spool_bytes, 1, 30),
     CYAML_FIELD_STRING_PTR("ring_bytes", TEXT, struct settings_file, ring_bytes, 1, 30),
     CYAML_FIELD_END};
@@ -116,6 +117,7 @@ static int apply(const char *config, const struct agent_options *options, const 
          file->state_directory, STATE_DIRECTORY);
     copy(settings->policy, sizeof settings->policy, NULL, file->policy, "");
     copy(settings->capture_program, sizeof settings->capture_program, NULL, file->capture_program, program);
+    copy(settings->expected_services, sizeof settings->expected_services, NULL, file->expected_services, "");
     settings->spool_bytes = SPOOL_DEFAULT;
     settings->ring_bytes = RING_DEFAULT;
     int code = dp_config_number(config, "spool_bytes", file->spool_bytes, SPOOL_LEAST, BYTES_MOST,

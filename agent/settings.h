@@ -23,8 +23,10 @@ struct agent_settings {
     char state_directory[PATH_MAX];
     char policy[PATH_MAX]; /* "" : the defaults */
     char capture_program[PATH_MAX];
-    uint64_t spool_bytes; /* bound of the spool */
-    uint64_t ring_bytes;  /* bound of all rings together */
+    char
+        expected_services[1024]; /* ports that the probe `services` need not wonder about; "": not declared */
+    uint64_t spool_bytes;        /* bound of the spool */
+    uint64_t ring_bytes;         /* bound of all rings together */
 };
 
 /* DP_ERR_USAGE, DP_ERR_NOT_FOUND, DP_ERR_IO, with diag naming file and key, or option. key_only: what

@@ -79,6 +79,8 @@ static void lose_batch(struct agent_stream *stream, const uint8_t *bytes, size_t
 {
     struct dp_batch batch = {.digest_count = 0};
     int64_t now = agent_realtime_ns();
+    if (stream->kind != DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS)
+        return; /* the collector sees that the stream ends without it */
     if (dp_batch_decode(bytes, len, &batch, NULL) != DP_OK)
         note_gap(stream, now - 1000000000, now, 0);
     else if (batch.digest_count > 0)
@@ -138,7 +140,8 @@ bool agent_stream_append(struct agent *agent, struct agent_stream *stream, uint3
 {
     uint8_t *bare = NULL;
     size_t bare_len = 0;
-    if (!dp_policy_smtp_reply_text(agent->policy)) {
+    if (stream->kind == DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS &&
+        !dp_policy_smtp_reply_text(agent->policy)) {
         if (without_texts(bytes, len, &bare, &bare_len) != DP_OK) {
             lose_batch(stream, bytes, len);
             return true;

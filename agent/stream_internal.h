@@ -6,7 +6,8 @@
 
 struct agent_stream {
     uint64_t epoch, number;
-    char capture_id[64];
+    Droppoint__StreamKind kind;
+    char capture_id[64]; /* or a probe's id */
     char vantage[96];
     uint64_t last;  /* highest batch appended */
     uint64_t acked; /* highest batch that the collector committed */

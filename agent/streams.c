@@ -33,13 +33,15 @@ static struct agent_stream *find_stream(const struct agent *agent, uint64_t epoc
 }
 
 static struct agent_stream *add_stream(struct agent *agent, uint64_t epoch, uint64_t number,
-                                       const char *capture_id, const char *vantage)
+                                       Droppoint__StreamKind kind, const char *capture_id,
+                                       const char *vantage)
 {
     struct agent_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return NULL;
     stream->epoch = epoch;
     stream->number = number;
+    stream->kind = kind;
     stream->next = 1;
     (void)snprintf(stream->capture_id, sizeof stream->capture_id, "%s", capture_id);
     (void)snprintf(stream->vantage, sizeof stream->vantage, "%s", vantage);
@@ -57,7 +59,7 @@ static void send_open(struct agent *agent, const struct agent_stream *stream)
     envelope.stream_open = &open;
     open.epoch = stream->epoch;
     open.stream = stream->number;
-    open.kind = DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS;
+    open.kind = stream->kind;
     open.capture_id = (char *)stream->capture_id;
     open.vantage = (char *)stream->vantage;
     int code = agent_send(agent, &envelope);
@@ -137,8 +139,11 @@ static void give_up(struct agent *agent, struct agent_stream *stream)
     int code = dp_spool_forget(agent->spool, stream->epoch, stream->number);
     (void)code;
     agent_stream_tell_over(stream, "disk", true);
-    send_crashed(agent, stream);
-    stream->crashed = stream->ended = true;
+    if (stream->kind == DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS) {
+        send_crashed(agent, stream);
+        stream->crashed = true;
+    }
+    stream->ended = true;
     stream->last = stream->next - 1;
     send_close_if_done(agent, stream);
 }
@@ -343,15 +348,15 @@ int agent_streams_open(struct agent *agent)
 {
     struct dp_spool_stream_info info;
     for (size_t i = 0; dp_spool_stream_at(agent->spool, i, &info); i++) {
-        struct agent_stream *stream =
-            add_stream(agent, info.epoch, info.stream, info.capture_id, info.vantage);
+        struct agent_stream *stream = add_stream(
+            agent, info.epoch, info.stream, (Droppoint__StreamKind)info.kind, info.capture_id, info.vantage);
         if (!stream)
             return DP_ERR_NOMEM;
         stream->last = info.last;
         stream->acked = info.first - 1;
         stream->next = info.first;
         stream->ended = true;
-        stream->crashed = info.interrupted;
+        stream->crashed = info.interrupted && stream->kind == DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS;
     }
     (void)uv_idle_init(agent->loop, &agent->pump);
     (void)uv_timer_init(agent->loop, &agent->tick);
@@ -360,22 +365,22 @@ int agent_streams_open(struct agent *agent)
     return DP_OK;
 }
 
-int agent_stream_begin(struct agent *agent, const char *capture_id, const char *vantage,
-                       const struct agent_stream_events *events, void *context,
+int agent_stream_begin(struct agent *agent, Droppoint__StreamKind kind, const char *capture_id,
+                       const char *vantage, const struct agent_stream_events *events, void *context,
                        struct agent_stream **ret_stream)
 {
     uint64_t number;
-    int code = dp_spool_stream(agent->spool, DROPPOINT__STREAM_KIND__STREAM_KIND_DIGESTS, capture_id, vantage,
-                               &number);
+    int code = dp_spool_stream(agent->spool, (uint32_t)kind, capture_id, vantage, &number);
     if (code != DP_OK)
         return code;
-    struct agent_stream *stream = add_stream(agent, agent->epoch, number, capture_id, vantage);
+    struct agent_stream *stream = add_stream(agent, agent->epoch, number, kind, capture_id, vantage);
     if (!stream) {
         code = dp_spool_forget(agent->spool, agent->epoch, number);
         (void)code;
         return DP_ERR_NOMEM;
     }
-    stream->events = *events;
+    if (events)
+        stream->events = *events;
     stream->context = context;
     if (agent->up)
         send_open(agent, stream);

@@ -18,9 +18,10 @@ struct agent_stream_events {
     void (*over)(void *context, const char *reason, bool forgotten);
 };
 
-/* Begins a stream of digests. It goes by itself some time after agent_stream_end. */
-int agent_stream_begin(struct agent *agent, const char *capture_id, const char *vantage,
-                       const struct agent_stream_events *events, void *context,
+/* Begins a stream of digests, or of a probe's records. It goes by itself some time after agent_stream_end.
+ * events may be NULL. */
+int agent_stream_begin(struct agent *agent, Droppoint__StreamKind kind, const char *capture_id,
+                       const char *vantage, const struct agent_stream_events *events, void *context,
                        struct agent_stream **ret_stream) DP_MUST_CHECK;
 /* Takes a batch. false: the spool is full; the batch is kept, but the next only after resume(). `last_words`:
  * nobody will wait: what does not fit is lost and becomes a gap. */

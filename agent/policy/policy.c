@@ -9,6 +9,10 @@
 #include "common/config/config.h"
 
 #define SECONDS_MAX (24 * 3600)
+#define PROBES_A_MINUTE 6000
+#define PROBES_AT_ONCE 1000
+#define PROBES_MAX 1000000
+#define PROBE_SECONDS_MAX 3600
 #define SNAPLEN_MIN 64
 #define SNAPLEN_MAX 262144
 
@@ -25,6 +29,9 @@ struct policy_file {
     char *max_snaplen;
     enum dp_config_boolean ring;
     enum dp_config_boolean smtp_reply_text;
+    char **probes, **probe_targets, **probe_files;
+    unsigned probes_count, probe_targets_count, probe_files_count;
+    char *max_probes_per_minute, *max_probes_at_once, *max_probe_seconds;
 };
 
 struct dp_policy {
@@ -32,12 +39,14 @@ struct dp_policy {
     enum dp_policy_payload payload;
     uint64_t max_seconds, max_snaplen;
     bool ring, smtp_reply_text;
+    struct dp_probe_rules probes;
 };
 
 static const cyaml_strval_t payloads[] = {
     {"never", FILE_NEVER}, {"headers", FILE_HEADERS}, {"full", FILE_FULL}};
 
 static const cyaml_schema_value_t pattern = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 63)};
+static const cyaml_schema_value_t place = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 1023)};
 
 #define OPTIONAL_TEXT (CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER)
 #define OPTIONAL_WORD (CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT)
@@ -51,6 +60,14 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_ENUM("ring", OPTIONAL_WORD, struct policy_file, ring, dp_config_booleans, DP_CONFIG_BOOLEANS),
     CYAML_FIELD_ENUM("smtp_reply_text", OPTIONAL_WORD, struct policy_file, smtp_reply_text,
                      dp_config_booleans, DP_CONFIG_BOOLEANS),
+    CYAML_FIELD_SEQUENCE("probes", OPTIONAL_TEXT, struct policy_file, probes, &pattern, 1, 64),
+    CYAML_FIELD_SEQUENCE("probe_targets", OPTIONAL_TEXT, struct policy_file, probe_targets, &place, 1, 4096),
+    CYAML_FIELD_SEQUENCE("probe_files", OPTIONAL_TEXT, struct policy_file, probe_files, &place, 1, 256),
+    CYAML_FIELD_STRING_PTR("max_probes_per_minute", OPTIONAL_TEXT, struct policy_file, max_probes_per_minute,
+                           1, 20),
+    CYAML_FIELD_STRING_PTR("max_probes_at_once", OPTIONAL_TEXT, struct policy_file, max_probes_at_once, 1,
+                           20),
+    CYAML_FIELD_STRING_PTR("max_probe_seconds", OPTIONAL_TEXT, struct policy_file, max_probe_seconds, 1, 20),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct policy_file, fields)};
@@ -88,6 +105,27 @@ static int check_filter(const char *path, const char *filter, struct dp_diag *di
     return code;
 }
 
+static int apply_probes(const char *path, struct dp_policy *policy, struct dp_diag *diag)
+{
+    const struct policy_file *file = policy->file;
+    struct dp_probe_rules *rules = &policy->probes;
+    rules->kinds = file->probes;
+    rules->kind_count = file->probes_count;
+    rules->targets = file->probe_targets;
+    rules->target_count = file->probe_targets_count;
+    rules->files = file->probe_files;
+    rules->file_count = file->probe_files_count;
+    int code = dp_config_number(path, "max_probes_per_minute", file->max_probes_per_minute, 0, PROBES_MAX,
+                                &rules->per_minute, diag);
+    if (code == DP_OK)
+        code = dp_config_number(path, "max_probes_at_once", file->max_probes_at_once, 0, PROBES_MAX,
+                                &rules->at_once, diag);
+    if (code == DP_OK)
+        code = dp_config_number(path, "max_probe_seconds", file->max_probe_seconds, 1, PROBE_SECONDS_MAX,
+                                &rules->max_seconds, diag);
+    return code == DP_OK ? dp_probe_rules_valid(rules, path, diag) : code;
+}
+
 static int apply_file(const char *path, struct dp_policy *policy, struct dp_diag *diag)
 {
     static const enum dp_policy_payload meanings[] = {DP_PAYLOAD_HEADERS, DP_PAYLOAD_NEVER,
@@ -103,7 +141,7 @@ static int apply_file(const char *path, struct dp_policy *policy, struct dp_diag
                                 &policy->max_snaplen, diag);
     if (code == DP_OK && file->filter && !blank(file->filter))
         code = check_filter(path, file->filter, diag);
-    return code;
+    return code == DP_OK ? apply_probes(path, policy, diag) : code;
 }
 
 int dp_policy_load(const char *path, struct dp_policy **ret_policy, struct dp_diag *diag)
@@ -111,7 +149,14 @@ int dp_policy_load(const char *path, struct dp_policy **ret_policy, struct dp_di
     struct dp_policy *policy = calloc(1, sizeof *policy);
     if (!policy)
         return DP_ERR_NOMEM;
-    *policy = (struct dp_policy){NULL, DP_PAYLOAD_HEADERS, SECONDS_MAX, SNAPLEN_MAX, true, true};
+    *policy = (struct dp_policy){.payload = DP_PAYLOAD_HEADERS,
+                                 .max_seconds = SECONDS_MAX,
+                                 .max_snaplen = SNAPLEN_MAX,
+                                 .ring = true,
+                                 .smtp_reply_text = true,
+                                 .probes = {.per_minute = PROBES_A_MINUTE,
+                                            .at_once = PROBES_AT_ONCE,
+                                            .max_seconds = PROBE_SECONDS_MAX}};
     void *file = NULL;
     int code = path ? dp_config_load(path, &schema, &file, diag) : DP_OK;
     policy->file = file;
@@ -202,4 +247,9 @@ enum dp_policy_payload dp_policy_payload(const struct dp_policy *policy)
 bool dp_policy_smtp_reply_text(const struct dp_policy *policy)
 {
     return policy->smtp_reply_text;
+}
+
+int dp_policy_probe(const struct dp_policy *policy, const struct dp_probe_wish *wish, struct dp_diag *diag)
+{
+    return dp_probe_rules_check(&policy->probes, wish, diag);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/policy/probe_rules.h"
 #include "common/err/err.h"
 
 #define DP_POLICY_FILTER_MAX 4096
@@ -33,8 +34,9 @@ struct dp_policy_grant {
     uint64_t ring_bytes; /* 0 where the policy allows no ring */
 };
 
-/* Loads a policy file; NULL: the defaults (all interfaces, no filter, headers, 24 hours, ring). DP_ERR_USAGE
- * with diag naming file, line and key; DP_ERR_NOT_FOUND, DP_ERR_IO. */
+/* Loads a policy file; NULL: the defaults (all interfaces, no filter, headers, 24 hours, ring; probes of all
+ * kinds towards all targets, without files of this host, 6,000 a minute, 1,000 at once, of an hour at most).
+ * DP_ERR_USAGE with diag naming file, line and key; DP_ERR_NOT_FOUND, DP_ERR_IO. */
 int dp_policy_load(const char *path, struct dp_policy **ret_policy, struct dp_diag *diag) DP_MUST_CHECK;
 void dp_policy_free(struct dp_policy *policy);
 
@@ -43,6 +45,10 @@ void dp_policy_free(struct dp_policy *policy);
 int dp_policy_capture(const struct dp_policy *policy, const struct dp_policy_request *request,
                       struct dp_policy_grant *ret_grant, struct dp_diag *diag) DP_MUST_CHECK;
 void dp_policy_grant_free(struct dp_policy_grant *grant);
+
+/* Whether a probe may be run now. DP_ERR_DENIED with diag naming the rule. */
+int dp_policy_probe(const struct dp_policy *policy, const struct dp_probe_wish *wish,
+                    struct dp_diag *diag) DP_MUST_CHECK;
 
 /* The filter that every capture's packets must pass, as they are on the wire; "": none. Lives as long as the
  * policy. */

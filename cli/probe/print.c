@@ -77,7 +77,12 @@ void probe_print(const json_t *document, FILE *out)
         if (text_of(result, "next_step")[0])
             fprintf(out, "Next step: %s\n", text_of(result, "next_step"));
     }
-    const json_t *comparison = json_object_get(safe, "comparison");
+    size_t f;
+    const json_t *failure, *comparison = json_object_get(safe, "comparison");
+    json_array_foreach(json_object_get(safe, "failures"), f, failure)
+    {
+        fprintf(out, "\n%s: no result: %s\n", text_of(failure, "agent"), text_of(failure, "text"));
+    }
     if (comparison)
         fprintf(out, "\n%s\n", text_of(comparison, "summary"));
     json_decref(safe);
@@ -86,7 +91,8 @@ void probe_print(const json_t *document, FILE *out)
 int probe_exit_code(const json_t *document)
 {
     const json_t *results = json_object_get(document, "results");
-    int code = json_array_size(results) ? DP_EXIT_CLEAN : DP_EXIT_INCONCLUSIVE;
+    bool whole = json_array_size(results) && !json_array_size(json_object_get(document, "failures"));
+    int code = whole ? DP_EXIT_CLEAN : DP_EXIT_INCONCLUSIVE;
     for (size_t i = 0; i < json_array_size(results); i++) {
         enum dp_probe_status status = status_of(json_array_get(results, i));
         if (status == DP_STATUS_CRITICAL)
@@ -109,8 +115,15 @@ int probe_print_nagios(const json_t *document, FILE *out)
         if (badness[status_of(json_array_get(results, i))] > badness[status_of(worst)])
             worst = json_array_get(results, i);
     enum dp_probe_status status = worst ? status_of(worst) : DP_STATUS_UNKNOWN;
-    char summary[700];
-    (void)snprintf(summary, sizeof summary, "%s", worst ? text_of(worst, "summary") : "no result");
+    const json_t *failure = json_array_get(json_object_get(safe, "failures"), 0);
+    if (failure && status != DP_STATUS_CRITICAL)
+        status = DP_STATUS_UNKNOWN;
+    char summary[1400];
+    (void)snprintf(summary, sizeof summary, "%s%s%s%s%s%s%s",
+                   json_array_size(results) > 1 ? text_of(worst, "agent") : "",
+                   json_array_size(results) > 1 ? ": " : "", worst ? text_of(worst, "summary") : "no result",
+                   failure ? "; " : "", failure ? text_of(failure, "agent") : "",
+                   failure ? ": no result: " : "", failure ? text_of(failure, "text") : "");
     for (char *c = summary; *c; c++) // the bar begins performance data
         if (*c == '|')
             *c = '/';
@@ -124,4 +137,19 @@ int probe_print_nagios(const json_t *document, FILE *out)
     fputs("\n", out);
     json_decref(safe);
     return (int)status;
+}
+
+int probe_show(json_t *document, bool json, bool nagios)
+{
+    int code = probe_exit_code(document);
+    if (json) {
+        if (json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) || putchar('\n') < 0)
+            code = dp_trouble("the document could not be written to standard output");
+    } else if (nagios) {
+        code = probe_print_nagios(document, stdout);
+    } else {
+        probe_print(document, stdout);
+    }
+    json_decref(document);
+    return code;
 }

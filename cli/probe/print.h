@@ -3,6 +3,7 @@
 #define DROPPOINT_CLI_PROBE_PRINT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /* The document droppoint.probe.v1 around `results` (an array, borrowed) and `comparison` (may be NULL). A new
@@ -14,7 +15,9 @@ json_t *probe_document(const char *kind, const char *target, json_t *results, js
 void probe_print(const json_t *document, FILE *out);
 /* One Nagios plugin line. Returns its exit code. */
 int probe_print_nagios(const json_t *document, FILE *out);
-/* 1 where a result is a fault, else 3 where one is unknown, else 0. */
+/* Prints the document as asked for, drops the reference, and returns the exit code. */
+int probe_show(json_t *document, bool json, bool nagios);
+/* 1 where a result is a fault, else 3 where one is unknown or an agent has none, else 0. */
 int probe_exit_code(const json_t *document);
 
 #endif

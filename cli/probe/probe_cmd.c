@@ -5,15 +5,19 @@
 #include <unistd.h>
 
 #include "agent/probe/core/prober.h"
+#include "cli/probe/history.h"
 #include "cli/probe/local.h"
 #include "cli/probe/options.h"
 #include "cli/probe/print.h"
+#include "cli/probe/remote.h"
 
 static void list_kinds(FILE *out)
 {
     fprintf(out, "Usage: droppoint probe KIND (--local | --from AGENT[,AGENT...]|all) [options] TARGET\n\n");
     for (size_t i = 0; i < dp_probe_kind_count; i++)
         fprintf(out, "  %-9s %s\n", dp_probe_kinds[i]->name, dp_probe_kinds[i]->about);
+    fprintf(out, "  %-9s %s\n", "history",
+            "Results that the collector keeps; 'droppoint probe history --help'.");
     fprintf(out, "\n'droppoint probe KIND --help' explains one and shows examples.\n");
 }
 
@@ -36,37 +40,30 @@ static int show(const struct probe_options *options, json_t *result)
     json_t *document =
         probe_document(dp_request_kind(request)->name, dp_request_target(request), results, NULL);
     json_decref(results);
-    if (!document)
-        return dp_trouble("%s", dp_err_sentence(DP_ERR_NOMEM));
-    int code = probe_exit_code(document);
-    if (options->remote.json) {
-        if (json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) || putchar('\n') < 0)
-            code = dp_trouble("the document could not be written to standard output");
-    } else if (options->nagios) {
-        code = probe_print_nagios(document, stdout);
-    } else {
-        probe_print(document, stdout);
-    }
-    json_decref(document);
-    return code;
+    return document ? probe_show(document, options->remote.json, options->nagios)
+                    : dp_trouble("%s", dp_err_sentence(DP_ERR_NOMEM));
 }
 
 static int run(struct probe_options *options)
 {
     struct dp_diag diag = {""};
-    json_t *result = NULL;
+    json_t *result = NULL, *document = NULL;
     const char *kind = dp_request_kind(options->request)->name;
-    int rc = dp_request_check(options->request, &diag);
+    bool progress = !options->remote.json && !options->nagios && isatty(STDERR_FILENO);
+    /* An interface is one of the agent's: only there it can be checked. */
+    bool checkable = options->local || !dp_request_given(options->request, "--interface");
+    int rc = checkable ? dp_request_check(options->request, &diag) : 0;
     if (!rc && !options->local)
-        rc = dp_fail(&diag, DP_ERR_UNSUPPORTED,
-                     "probes through the collector (--from) are not available in this version; "
-                     "run the probe with --local on that host");
+        rc = probe_run_remote(options, progress, &document, &diag);
+    else if (!rc)
+        rc = probe_run_local(options->request, progress, &result, &diag);
     if (!rc)
-        rc = probe_run_local(options->request,
-                             !options->remote.json && !options->nagios && isatty(STDERR_FILENO), &result,
-                             &diag);
-    if (!rc)
-        return show(options, result);
+        return options->local ? show(options, result)
+                              : probe_show(document, options->remote.json, options->nagios);
+    if (rc == DP_ERR_END && !options->nagios) {
+        fprintf(stderr, "%s\n", dp_reason(&diag, rc));
+        return DP_EXIT_INTERRUPTED;
+    }
     if (options->nagios)
         return nagios_trouble(kind, dp_reason(&diag, rc));
     return dp_trouble("probe %s: %s", kind, dp_reason(&diag, rc));
@@ -79,6 +76,8 @@ int dp_cli_probe(int argc, char **argv)
         list_kinds(name ? stdout : stderr);
         return name ? 0 : DP_EXIT_TROUBLE;
     }
+    if (!strcmp(name, "history"))
+        return probe_history(argc, argv);
     struct probe_options options;
     struct dp_diag diag = {""};
     int rc = probe_options_parse(argc - 1, argv + 1, &options, &diag), code;

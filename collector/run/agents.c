@@ -216,6 +216,7 @@ void run_agent_hello(struct dp_run *run, struct dp_peer *peer, const Droppoint__
     save(run, agent);
     dp_log(run->log, DP_LOG_INFO, "Agent %s connected from %s.", agent->row.name, peer->address);
     welcome(run, agent);
+    run_probes_agent_back(run, agent);
     if (restarted)
         run_captures_agent_back(run, agent);
 }
@@ -232,6 +233,7 @@ void run_agent_gone(struct dp_run *run, struct dp_peer *peer)
     dp_log(run->log, DP_LOG_INFO, "Agent %s is gone.", agent->row.name);
     save(run, agent);
     run_captures_agent_gone(run, agent);
+    run_probes_agent_gone(run, agent);
     run_exports_gone(run, NULL, agent);
 }
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "collector/run/run_internal.h"
 
@@ -13,22 +12,6 @@ static void set_text(struct run_vantage *vantage, const char *state, const char 
 {
     snprintf(vantage->row.state, sizeof vantage->row.state, "%s", state);
     snprintf(vantage->row.text, sizeof vantage->row.text, "%s", text);
-}
-
-/* Sorts by time and is not guessed twice: 20260102-150405-9f3a. */
-static void make_id(struct dp_run *run, char id[64])
-{
-    do {
-        uint16_t random = 0;
-        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-            random = (uint16_t)uv_hrtime();
-        time_t now = time(NULL);
-        struct tm utc;
-        char stamp[32];
-        gmtime_r(&now, &utc);
-        strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &utc);
-        snprintf(id, 64, "%s-%04x", stamp, random);
-    } while (run_capture_find(run, id) != NULL);
 }
 
 /* Finds the vantage point's agent; says why it can't take part where it can't. */
@@ -169,7 +152,9 @@ void run_capture_ask(struct dp_run *run, struct dp_peer *peer, uint64_t request,
         return;
     }
     char id[64];
-    make_id(run, id);
+    do
+        run_make_id(id);
+    while (run_capture_find(run, id) != NULL);
     struct run_capture *capture = run_capture_new(run, id);
     if (capture == NULL || (capture->filter = strdup(ask->filter)) == NULL) {
         if (capture != NULL)

@@ -192,6 +192,18 @@ void run_operator_message(struct dp_run *run, struct dp_peer *peer, const Droppo
     case DROPPOINT__ENVELOPE__BODY_CAPTURE_EXPORT:
         run_export_ask(run, peer, request, envelope->capture_export);
         break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_RUN:
+        run_probe_ask(run, peer, request, envelope->probe_run);
+        break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_CANCEL:
+        run_probe_cancel(run, envelope->probe_cancel->probe_id);
+        break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_LIST_REQUEST:
+        run_probe_list(run, peer, request, envelope->probe_list_request);
+        break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_SHOW:
+        run_probe_show(run, peer, request, envelope->probe_show->probe_id);
+        break;
     case DROPPOINT__ENVELOPE__BODY_EXPORT_CREDIT:
         run_export_credit(run, peer, envelope->export_credit);
         break;

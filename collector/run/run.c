@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "collector/run/run_internal.h"
@@ -15,6 +16,19 @@ int64_t run_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void run_make_id(char id[64])
+{
+    uint16_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = (uint16_t)uv_hrtime();
+    time_t now = time(NULL);
+    struct tm utc;
+    char stamp[32];
+    gmtime_r(&now, &utc);
+    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &utc);
+    snprintf(id, 64, "%s-%04x", stamp, random);
 }
 
 /* A peer that can't be reached is noticed by its heartbeat; whoever waits for an answer then knows. */
@@ -121,6 +135,9 @@ static void agent_message(struct dp_run *run, struct dp_peer *peer, const Droppo
     case DROPPOINT__ENVELOPE__BODY_STREAM_CLOSE:
         run_stream_close(run, agent, envelope->stream_close);
         break;
+    case DROPPOINT__ENVELOPE__BODY_PROBE_READY:
+        run_probe_ready(run, agent, envelope->probe_ready);
+        break;
     case DROPPOINT__ENVELOPE__BODY_EXPORT_CHUNK:
         run_export_chunk(run, agent, envelope->export_chunk);
         break;
@@ -152,6 +169,7 @@ static void on_gone(void *context, struct dp_peer *peer)
                 asker->peer = NULL;
         }
         run_captures_operator_gone(run, peer);
+        run_probes_operator_gone(run, peer);
         run_exports_gone(run, peer, NULL);
     }
 }
@@ -178,6 +196,8 @@ static void on_tick(uv_timer_t *timer)
         run_capture_tick(capture);
     }
     run_exports_tick(run);
+    run_probes_tick(run);
+    run_probe_streams_tick(run);
 }
 
 /* --- life --- */
@@ -200,6 +220,8 @@ static void free_run(struct dp_run *run)
 {
     run_captures_free(run);
     run_exports_free(run);
+    run_probes_free(run);
+    run_probe_streams_free(run);
     run_agents_free(run);
     run_paths_free(run);
     dp_keypair_wipe(&run->keys);

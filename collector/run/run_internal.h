@@ -11,8 +11,8 @@
 #include "collector/run/engine.h"
 #include "collector/run/run.h"
 
-/* Payload bytes that one agent may have under way. What has come and is not located yet stands between the last
- * batch and the verdict; this much is a third of a million packets of bulk TCP. */
+/* Payload bytes that one agent may have under way. What has come and is not located yet stands between the
+ * last batch and the verdict; this much is a third of a million packets of bulk TCP. */
 #define CREDIT_AGENT ((uint64_t)2 * 1024 * 1024)
 #define CREDIT_TOTAL ((uint64_t)512 * 1024 * 1024) /* ... and all of them */
 #define CREDIT_LEAST ((uint64_t)1280 * 1024)       /* one batch must always fit */
@@ -70,7 +70,7 @@ struct run_vantage {
     struct dp_store_vantage row;
     int engine; /* number in the engine; -1: takes no part */
     bool answered, ready, started, ended, lost;
-    bool over; /* the engine knows that it ended */
+    bool over;      /* the engine knows that it ended */
     uint64_t epoch; /* of the agent when it was prepared */
     uint64_t heard_ms, ended_ms;
     char reason[16]; /* why it ended */
@@ -116,6 +116,8 @@ struct run_capture {
 };
 
 struct run_export;
+struct run_probe;
+struct probe_stream;
 
 /* Someone who waits for an answer that the database must give first. */
 struct run_asker {
@@ -141,6 +143,8 @@ struct dp_run {
     struct run_capture *captures;
     struct run_stream *streams;
     struct run_export *exports;
+    struct run_probe *probes;
+    struct probe_stream *probe_streams;
     struct run_asker *askers;
     char (*operators)[DP_KEY_Z85];
     size_t operator_count;
@@ -156,6 +160,8 @@ struct dp_run {
 
 /* run.c */
 int64_t run_now_ns(void);
+/* Sorts by time and is not guessed twice: 20260102-150405-9f3a. */
+void run_make_id(char id[64]);
 void run_send(struct dp_run *run, struct dp_peer *peer, uint64_t request, Droppoint__Envelope *envelope);
 void run_result(struct dp_run *run, struct dp_peer *peer, uint64_t request, int code, const char *format, ...)
     DP_PRINTF(5, 6);
@@ -251,7 +257,37 @@ struct run_stream *run_stream_add(struct run_capture *capture, struct run_vantag
 void run_stream_free(struct run_stream *stream);
 void run_stream_eaten(void *context, void *tag); /* the engine is done with a batch; tag NULL: a stored one */
 void run_streams_tick(struct dp_run *run);       /* asks again for what there was no room for */
+/* The small messages of a stream's road. */
+struct run_stream_id run_stream_id_of(const struct run_agent *agent, uint64_t epoch, uint64_t number);
+void run_stream_ask_from(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t stream,
+                         uint64_t next);
+void run_stream_acknowledge(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t stream,
+                            uint64_t number);
+void run_stream_credit(struct dp_run *run, struct run_agent *agent, uint64_t bytes);
 uint64_t run_credit_for(const struct dp_run *run, const struct run_agent *agent);
+
+/* probes.c, probe_end.c */
+void run_probe_ask(struct dp_run *run, struct dp_peer *peer, uint64_t request,
+                   const Droppoint__ProbeRun *ask);
+void run_probe_ready(struct dp_run *run, struct run_agent *agent, const Droppoint__ProbeReady *ready);
+void run_probe_cancel(struct dp_run *run, const char *id);
+void run_probes_agent_gone(struct dp_run *run, const struct run_agent *agent);
+void run_probes_agent_back(struct dp_run *run, const struct run_agent *agent);
+void run_probes_operator_gone(struct dp_run *run, const struct dp_peer *peer);
+void run_probes_tick(struct dp_run *run);
+void run_probes_free(struct dp_run *run);
+
+/* probe_history.c */
+void run_probe_list(struct dp_run *run, struct dp_peer *peer, uint64_t request,
+                    const Droppoint__ProbeListRequest *ask);
+void run_probe_show(struct dp_run *run, struct dp_peer *peer, uint64_t request, const char *id);
+
+/* probe_streams.c: streams of probes' records. data and close: false where the stream is none of these. */
+void run_probe_stream_open(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamOpen *open);
+bool run_probe_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamData *data);
+bool run_probe_stream_close(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamClose *close);
+void run_probe_streams_tick(struct dp_run *run);
+void run_probe_streams_free(struct dp_run *run);
 
 /* exports.c */
 void run_export_ask(struct dp_run *run, struct dp_peer *peer, uint64_t request,

@@ -19,30 +19,42 @@ struct batch {
 
 /* --- small messages --- */
 
-static void send_resume(struct dp_run *run, struct run_stream *stream)
+void run_stream_ask_from(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t stream,
+                         uint64_t next)
 {
     Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
     Droppoint__StreamResume body = DROPPOINT__STREAM_RESUME__INIT;
-    body.epoch = stream->id.epoch;
-    body.stream = stream->id.stream;
-    body.next = stream->received + 1;
+    body.epoch = epoch;
+    body.stream = stream;
+    body.next = next;
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_RESUME;
     envelope.stream_resume = &body;
-    stream->resumed = body.next;
+    run_send(run, agent->peer, 0, &envelope);
+}
+
+void run_stream_acknowledge(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t stream,
+                            uint64_t number)
+{
+    Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
+    Droppoint__StreamAck body = DROPPOINT__STREAM_ACK__INIT;
+    body.epoch = epoch;
+    body.stream = stream;
+    body.number = number;
+    envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_ACK;
+    envelope.stream_ack = &body;
+    run_send(run, agent->peer, 0, &envelope);
+}
+
+static void send_resume(struct dp_run *run, struct run_stream *stream)
+{
+    stream->resumed = stream->received + 1;
     stream->refused = false;
-    run_send(run, stream->agent->peer, 0, &envelope);
+    run_stream_ask_from(run, stream->agent, stream->id.epoch, stream->id.stream, stream->resumed);
 }
 
 static void send_ack(struct dp_run *run, struct run_stream *stream)
 {
-    Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
-    Droppoint__StreamAck body = DROPPOINT__STREAM_ACK__INIT;
-    body.epoch = stream->id.epoch;
-    body.stream = stream->id.stream;
-    body.number = stream->committed;
-    envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_ACK;
-    envelope.stream_ack = &body;
-    run_send(run, stream->agent->peer, 0, &envelope);
+    run_stream_acknowledge(run, stream->agent, stream->id.epoch, stream->id.stream, stream->committed);
 }
 
 void run_stream_unwanted(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t stream)
@@ -59,22 +71,11 @@ void run_stream_unwanted(struct dp_run *run, struct run_agent *agent, uint64_t e
 void run_stream_settled(struct dp_run *run, struct run_agent *agent, uint64_t epoch, uint64_t number,
                         uint64_t last)
 {
-    Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
-    Droppoint__StreamResume resume = DROPPOINT__STREAM_RESUME__INIT;
-    Droppoint__StreamAck ack = DROPPOINT__STREAM_ACK__INIT;
-    resume.epoch = ack.epoch = epoch;
-    resume.stream = ack.stream = number;
-    resume.next = last + 1;
-    ack.number = last;
-    envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_RESUME;
-    envelope.stream_resume = &resume;
-    run_send(run, agent->peer, 0, &envelope);
-    envelope.body_case = DROPPOINT__ENVELOPE__BODY_STREAM_ACK;
-    envelope.stream_ack = &ack;
-    run_send(run, agent->peer, 0, &envelope);
+    run_stream_ask_from(run, agent, epoch, number, last + 1);
+    run_stream_acknowledge(run, agent, epoch, number, last);
 }
 
-static void give_credit(struct dp_run *run, struct run_agent *agent, uint64_t bytes)
+void run_stream_credit(struct dp_run *run, struct run_agent *agent, uint64_t bytes)
 {
     Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
     Droppoint__Credit body = DROPPOINT__CREDIT__INIT;
@@ -95,7 +96,7 @@ uint64_t run_credit_for(const struct dp_run *run, const struct run_agent *agent)
 
 /* --- streams --- */
 
-static struct run_stream_id make_id(const struct run_agent *agent, uint64_t epoch, uint64_t number)
+struct run_stream_id run_stream_id_of(const struct run_agent *agent, uint64_t epoch, uint64_t number)
 {
     struct run_stream_id id;
     memset(&id, 0, sizeof id); /* also the padding: it is a hash key */
@@ -108,7 +109,7 @@ static struct run_stream_id make_id(const struct run_agent *agent, uint64_t epoc
 static struct run_stream *find(struct dp_run *run, const struct run_agent *agent, uint64_t epoch,
                                uint64_t number)
 {
-    struct run_stream_id id = make_id(agent, epoch, number);
+    struct run_stream_id id = run_stream_id_of(agent, epoch, number);
     struct run_stream *stream = NULL;
     HASH_FIND(hh, run->streams, &id, sizeof id, stream);
     return stream;
@@ -120,7 +121,7 @@ struct run_stream *run_stream_add(struct run_capture *capture, struct run_vantag
     struct run_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return NULL;
-    stream->id = make_id(agent, epoch, number);
+    stream->id = run_stream_id_of(agent, epoch, number);
     snprintf(stream->key.capture_id, sizeof stream->key.capture_id, "%s", capture->id);
     stream->key.position = vantage->row.position;
     stream->key.epoch = epoch;
@@ -180,6 +181,10 @@ static void open_new(struct run_capture *capture, struct run_vantage *vantage, s
 
 void run_stream_open(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamOpen *open)
 {
+    if (open->kind == DROPPOINT__STREAM_KIND__STREAM_KIND_PROBES) {
+        run_probe_stream_open(run, agent, open);
+        return;
+    }
     struct run_stream *stream = find(run, agent, open->epoch, open->stream);
     if (stream != NULL) {
         if (!stream->opening)
@@ -217,7 +222,7 @@ static void release(struct batch *batch)
     run->outstanding -= batch->len;
     stream->agent->outstanding -= batch->len;
     if (!run->closing)
-        give_credit(run, stream->agent, batch->len);
+        run_stream_credit(run, stream->agent, batch->len);
     free(batch);
     run_capture_release(capture);
 }
@@ -307,7 +312,7 @@ void run_streams_tick(struct dp_run *run)
         uint64_t owed = agent->owed;
         agent->owed = 0;
         if (owed > 0)
-            give_credit(run, agent, owed);
+            run_stream_credit(run, agent, owed);
     }
     for (struct run_stream *stream = run->streams; stream != NULL; stream = stream->hh.next)
         if (stream->refused)
@@ -317,8 +322,11 @@ void run_streams_tick(struct dp_run *run)
 void run_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamData *data)
 {
     struct run_stream *stream = find(run, agent, data->epoch, data->stream);
+    if (stream == NULL && run_probe_stream_data(run, agent, data))
+        return;
     if (stream == NULL || stream->opening) {
-        give_credit(run, agent, data->payload.len); /* it opens the stream first, or was told to forget it */
+        run_stream_credit(run, agent,
+                          data->payload.len); /* it opens the stream first, or was told to forget it */
         return;
     }
     uint64_t now = uv_now(run->loop);
@@ -337,7 +345,7 @@ void run_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoin
                (unsigned long long)data->number, agent->row.name, stream->capture->id);
         stream->resumed = 0;
     }
-    give_credit(run, agent, data->payload.len);
+    run_stream_credit(run, agent, data->payload.len);
     if (data->number <= stream->received)
         send_ack(run, stream);
     else if (stream->resumed != stream->received + 1)
@@ -365,6 +373,8 @@ static void on_close_stored(void *context, int code, const char *text)
 void run_stream_close(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamClose *close)
 {
     struct run_stream *stream = find(run, agent, close->epoch, close->stream);
+    if (stream == NULL && run_probe_stream_close(run, agent, close))
+        return;
     if (stream == NULL || stream->opening)
         return;
     struct run_capture *capture = stream->capture;

@@ -16,6 +16,10 @@
 #define BATCH_MAX (1024 * 1024)
 #define RECORDS_MAX 65536
 #define CREDIT_MAX (1LL << 40)
+#define OPTION_NAME_MAX 63
+#define OPTION_VALUE_MAX 1024
+#define OPTIONS_MAX 1024
+#define PROBE_AGENTS_MAX 1024
 
 static const char *const refusals[] = {"revoked",      "name-taken",      "version",
                                        "not-an-agent", "not-an-operator", NULL};
@@ -25,6 +29,9 @@ static const char *const agent_states[] = {"pending", "approved", "revoked", NUL
 static const char *const vantage_states[] = {"preparing", "ready",  "running", "ended",
                                              "failed",    "absent", "away",    NULL};
 static const char *const phases[] = {"preparing", "running", "draining", NULL};
+static const char *const probe_states[] = {"preparing", "ready", "running", "away", "done", "failed", NULL};
+static const char *const probe_statuses[] = {"ok", "warning", "critical", "unknown", NULL};
+static const char *const asked_probe_statuses[] = {"", "ok", "warning", "critical", "unknown", NULL};
 static const char *const capture_states[] = {"running", "done", "failed", "aborted", NULL};
 
 /* Version and presence of a body are checked before. */
@@ -50,6 +57,10 @@ static const struct dp_field_rule envelope[] = {
     {.tag = 26, .kind = DP_RULE_ANY},                      /* export_request */
     {.tag = 27, .kind = DP_RULE_ANY},                      /* export_chunk */
     {.tag = 28, .kind = DP_RULE_ANY},                      /* export_credit */
+    {.tag = 29, .kind = DP_RULE_ANY},                      /* probe_prepare */
+    {.tag = 30, .kind = DP_RULE_ANY},                      /* probe_ready */
+    {.tag = 31, .kind = DP_RULE_ANY},                      /* probe_start */
+    {.tag = 32, .kind = DP_RULE_ANY},                      /* probe_cancel */
     {.tag = 40, .kind = DP_RULE_ANY},                      /* operator_hello */
     {.tag = 41, .kind = DP_RULE_ANY},                      /* result */
     {.tag = 42, .kind = DP_RULE_ANY},                      /* agent_list_request */
@@ -69,6 +80,13 @@ static const struct dp_field_rule envelope[] = {
     {.tag = 56, .kind = DP_RULE_ANY},                      /* capture_show */
     {.tag = 57, .kind = DP_RULE_ANY},                      /* capture_document */
     {.tag = 58, .kind = DP_RULE_ANY},                      /* capture_export */
+    {.tag = 59, .kind = DP_RULE_ANY},                      /* probe_run */
+    {.tag = 60, .kind = DP_RULE_ANY},                      /* probe_progress */
+    {.tag = 61, .kind = DP_RULE_ANY},                      /* probe_result */
+    {.tag = 62, .kind = DP_RULE_ANY},                      /* probe_done */
+    {.tag = 63, .kind = DP_RULE_ANY},                      /* probe_list_request */
+    {.tag = 64, .kind = DP_RULE_ANY},                      /* probe_list */
+    {.tag = 65, .kind = DP_RULE_ANY},                      /* probe_show */
 };
 
 static const struct dp_field_rule agent_hello[] = {
@@ -338,6 +356,93 @@ static const struct dp_field_rule capture_export[] = {
     {.tag = 1, .kind = DP_RULE_ID, .min = 1}, /* capture_id */
     {.tag = 2, .kind = DP_RULE_ANY},          /* all_flows */
 };
+
+static const struct dp_field_rule probe_option[] = {
+    {.tag = 1, .kind = DP_RULE_LINE, .min = 2, .max = OPTION_NAME_MAX}, /* name */
+    {.tag = 2, .kind = DP_RULE_LINE, .max = OPTION_VALUE_MAX},          /* value */
+};
+
+static const struct dp_field_rule probe_prepare[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1},                  /* probe_id */
+    {.tag = 2, .kind = DP_RULE_TOKEN, .min = 1, .max = 31},    /* kind */
+    {.tag = 3, .kind = DP_RULE_LINE, .max = OPTION_VALUE_MAX}, /* target */
+    {.tag = 4, .kind = DP_RULE_ANY, .items = OPTIONS_MAX},     /* options */
+};
+
+static const struct dp_field_rule probe_ready[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1},          /* probe_id */
+    {.tag = 2, .kind = DP_RULE_ANY},                   /* ok */
+    {.tag = 3, .kind = DP_RULE_TOKEN, .max = 31},      /* error */
+    {.tag = 4, .kind = DP_RULE_TEXT, .max = TEXT_MAX}, /* error_text */
+};
+
+static const struct dp_field_rule probe_start[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1},             /* probe_id */
+    {.tag = 2, .kind = DP_RULE_NUMBER, .max = INT64_MAX}, /* at_ns */
+};
+
+static const struct dp_field_rule probe_cancel[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1}, /* probe_id */
+};
+
+static const struct dp_field_rule probe_run[] = {
+    {.tag = 1, .kind = DP_RULE_NAME, .min = 1, .items = PROBE_AGENTS_MAX}, /* agents */
+    {.tag = 2, .kind = DP_RULE_TOKEN, .min = 1, .max = 31},                /* kind */
+    {.tag = 3, .kind = DP_RULE_LINE, .max = OPTION_VALUE_MAX},             /* target */
+    {.tag = 4, .kind = DP_RULE_ANY, .items = OPTIONS_MAX},                 /* options */
+};
+
+static const struct dp_field_rule probe_agent[] = {
+    {.tag = 1, .kind = DP_RULE_NAME, .min = 1},              /* agent */
+    {.tag = 2, .kind = DP_RULE_WORD, .words = probe_states}, /* state */
+    {.tag = 3, .kind = DP_RULE_TEXT, .max = TEXT_MAX},       /* text */
+};
+
+static const struct dp_field_rule probe_progress[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1},                   /* probe_id */
+    {.tag = 2, .kind = DP_RULE_ANY, .items = PROBE_AGENTS_MAX}, /* agents */
+};
+
+static const struct dp_field_rule probe_result[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1},                     /* probe_id */
+    {.tag = 2, .kind = DP_RULE_JSON, .max = DP_WIRE_MAX_MESSAGE}, /* json */
+};
+
+static const struct dp_field_rule probe_done[] = {
+    {.tag = 1, .kind = DP_RULE_ID},                               /* probe_id */
+    {.tag = 2, .kind = DP_RULE_NUMBER, .min = -1000},             /* code */
+    {.tag = 3, .kind = DP_RULE_TEXT, .max = TEXT_MAX},            /* text */
+    {.tag = 4, .kind = DP_RULE_JSON, .max = DP_WIRE_MAX_MESSAGE}, /* json */
+};
+
+static const struct dp_field_rule probe_list_request[] = {
+    {.tag = 1, .kind = DP_RULE_TOKEN, .max = 31},                    /* kind */
+    {.tag = 2, .kind = DP_RULE_LINE, .max = OPTION_VALUE_MAX},       /* target */
+    {.tag = 3, .kind = DP_RULE_NAME},                                /* agent */
+    {.tag = 4, .kind = DP_RULE_WORD, .words = asked_probe_statuses}, /* status */
+    {.tag = 5, .kind = DP_RULE_NUMBER, .max = LIST_MAX},             /* limit */
+};
+
+static const struct dp_field_rule probe_entry[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1},                  /* probe_id */
+    {.tag = 2, .kind = DP_RULE_TOKEN, .min = 1, .max = 31},    /* kind */
+    {.tag = 3, .kind = DP_RULE_LINE, .max = OPTION_VALUE_MAX}, /* target */
+    {.tag = 4, .kind = DP_RULE_NAME},                          /* agent */
+    {.tag = 5, .kind = DP_RULE_NUMBER, .max = INT64_MAX},      /* started_ns */
+    {.tag = 6, .kind = DP_RULE_NUMBER, .max = INT64_MAX},      /* duration_us */
+    {.tag = 7, .kind = DP_RULE_WORD, .words = probe_statuses}, /* status */
+    {.tag = 8, .kind = DP_RULE_TOKEN, .min = 1, .max = 31},    /* class */
+    {.tag = 9, .kind = DP_RULE_TEXT, .max = TEXT_MAX},         /* summary */
+};
+
+static const struct dp_field_rule probe_list[] = {
+    {.tag = 1, .kind = DP_RULE_ANY, .items = LIST_MAX}, /* entries */
+};
+
+static const struct dp_field_rule probe_show[] = {
+    {.tag = 1, .kind = DP_RULE_ID, .min = 1}, /* probe_id */
+};
+
 static const struct dp_message_rule messages[] = {
     {&droppoint__envelope__descriptor, envelope},
     {&droppoint__agent_hello__descriptor, agent_hello},
@@ -383,6 +488,20 @@ static const struct dp_message_rule messages[] = {
     {&droppoint__capture_show__descriptor, capture_show},
     {&droppoint__capture_document__descriptor, capture_document},
     {&droppoint__capture_export__descriptor, capture_export},
+    {&droppoint__probe_option__descriptor, probe_option},
+    {&droppoint__probe_prepare__descriptor, probe_prepare},
+    {&droppoint__probe_ready__descriptor, probe_ready},
+    {&droppoint__probe_start__descriptor, probe_start},
+    {&droppoint__probe_cancel__descriptor, probe_cancel},
+    {&droppoint__probe_run__descriptor, probe_run},
+    {&droppoint__probe_agent__descriptor, probe_agent},
+    {&droppoint__probe_progress__descriptor, probe_progress},
+    {&droppoint__probe_result__descriptor, probe_result},
+    {&droppoint__probe_done__descriptor, probe_done},
+    {&droppoint__probe_list_request__descriptor, probe_list_request},
+    {&droppoint__probe_entry__descriptor, probe_entry},
+    {&droppoint__probe_list__descriptor, probe_list},
+    {&droppoint__probe_show__descriptor, probe_show},
 };
 
 const struct dp_message_rule *dp_wire_rule(const ProtobufCMessageDescriptor *descriptor)

@@ -113,7 +113,7 @@ static void test_bad_files_are_refused(void **state)
     } cases[] = {
         {"payload: sometimes\n", "line 1: key \"payload\""},
         {"payload: 0\n", "line 1: key \"payload\""},
-        {"probes:\n  rate: 1\n", "unknown key \"probes\""},
+        {"schedule:\n  rate: 1\n", "unknown key \"schedule\""},
         {"filter: prot 25\n", "key \"filter\""},
         {"filter: (tcp\n", "key \"filter\""},
         {"filter: tcp) or (udp\n", "key \"filter\""},

@@ -142,6 +142,31 @@ void run_recover_for(struct dp_run *run, struct run_agent *agent, const Droppoin
     fail();
 }
 
+/* No stream here is one of probes. */
+void run_probe_stream_open(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamOpen *open)
+{
+    (void)run;
+    (void)agent;
+    (void)open;
+    fail();
+}
+
+bool run_probe_stream_data(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamData *data)
+{
+    (void)run;
+    (void)agent;
+    (void)data;
+    return false;
+}
+
+bool run_probe_stream_close(struct dp_run *run, struct run_agent *agent, const Droppoint__StreamClose *close)
+{
+    (void)run;
+    (void)agent;
+    (void)close;
+    return false;
+}
+
 void run_recover_eaten(struct run_capture *capture)
 {
     (void)capture;

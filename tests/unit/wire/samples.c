@@ -11,6 +11,7 @@ static const struct {
     {"AgentEntry", "state", "approved"}, {"VantageProgress", "state", "running"},
     {"CaptureEntry", "state", "done"},   {NULL, "phase", "draining"},
     {NULL, "vantage", "mx1/eth0"},       {NULL, "vantages", "mx1/eth0"},
+    {"ProbeAgent", "state", "running"},  {NULL, "status", "critical"},
     {NULL, "fingerprint", "3f2a-0001"},  {NULL, "filter", "tcp port 25"},
 };
 

@@ -1,0 +1,139 @@
+#!/bin/bash
+# Probes on agents, through the collector: several at the same instant, compared; results over the spool into the database
+# and back as history; refusals by policy; agents, collector and operator that go away in the middle.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+. "$here/lab.sh"
+. "$here/live_lib.sh"
+bin=${DROPPOINT_BIN:?}
+failed=0 checks=0
+
+# expect WHAT EXIT JQ COMMAND...: `droppoint COMMAND`; its exit code and a jq condition on its document.
+expect() {
+    local what=$1 code=$2 condition=$3 got
+    shift 3
+    checks=$((checks + 1))
+    live "$@" >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null
+    got=$?
+    if [ $got = "$code" ] && jq -e "$condition" "$LAB_DIR/out" >"$LAB_DIR/jq" 2>&1; then
+        echo "ok   $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what: expected exit $code and $condition, got exit $got: droppoint $*"
+        cat "$LAB_DIR/out" "$LAB_DIR/err" "$LAB_DIR/jq"
+    fi
+}
+# says WHAT EXIT PATTERN COMMAND...: as text, on either output.
+says() {
+    local what=$1 code=$2 pattern=$3 got
+    shift 3
+    checks=$((checks + 1))
+    live "$@" >"$LAB_DIR/out" 2>&1 </dev/null
+    got=$?
+    if [ $got = "$code" ] && grep -qE -- "$pattern" "$LAB_DIR/out"; then
+        echo "ok   $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what: expected exit $code and '$pattern', got exit $got: droppoint $*"
+        cat "$LAB_DIR/out"
+    fi
+}
+check() { # WHAT COMMAND...
+    local what=$1
+    shift
+    checks=$((checks + 1))
+    if "$@" >"$LAB_DIR/wrong" 2>&1; then
+        echo "ok   $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what"
+        cat "$LAB_DIR/wrong"
+    fi
+}
+
+end() {
+    local rc=$?
+    trap - EXIT
+    [ $rc = 0 ] || tail -n 20 "${LAB_LOG[collector]:-/dev/null}" "${LAB_LOG[agent.lb1]:-/dev/null}"
+    lab_stop collector
+    lab_down
+    live_user_remove
+    rm -rf "$LIVE"
+    exit $rc
+}
+LIVE=$(mktemp -d /tmp/dplive.XXXXXX)
+chmod 755 "$LIVE"
+trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+lab_up
+live_user
+live_network
+live_programs "$bin"
+lab_serve
+live_collector_start
+for host in "${LIVE_AGENTS[@]}"; do live_agent_start "$host"; done
+for host in "${LIVE_AGENTS[@]}"; do live_enrol "$host" >/dev/null; done
+live path set mail-out "${LAB_VANTAGES[@]}" >/dev/null
+at=$REMOTE_4:$LAB_PORT
+
+# The same everywhere, and at the same instant.
+expect "all reach it" 0 '.schema == "droppoint.probe.v1" and .target == "'$at'" and ([.results[].agent] == ["edge1", "lb1", "mx1"])
+    and all(.results[]; .class == "open" and .status == "ok" and .data.addresses[0].class == "open")
+    and .comparison.agree and (.comparison.summary == "mx1, lb1 and edge1 all reach it") and (has("failures") | not)' \
+    probe tcp --from all --json $at
+cp "$LAB_DIR/out" "$LAB_DIR/first.json"
+check "... at the same instant" python3 -c '
+import json, sys
+from datetime import datetime
+at = [datetime.fromisoformat(r["started_at"][:-1]).timestamp() for r in json.load(open(sys.argv[1]))["results"]]
+print(at)
+sys.exit(max(at) - min(at) > 0.05)' "$LAB_DIR/first.json"
+expect "one agent alone is not compared" 0 '(.results | length == 1) and (has("comparison") | not)' probe tcp --from lb1 --json $at
+says "for a person" 0 '^lb1: open' probe tcp --from lb1,mx1 $at
+says "as a plugin" 0 '^tcp OK: open: ' probe tcp --from mx1,lb1 --nagios $at
+
+# Different: where it changes along the path.
+lab_in lb1 nft add table inet pl
+lab_in lb1 nft add chain inet pl f '{ type filter hook forward priority 10; }'
+lab_in lb1 nft add rule inet pl f ip daddr $REMOTE_4 tcp dport $LAB_PORT reject with icmpx type admin-prohibited
+expect "one is refused on the way" 1 '(.comparison.agree | not)
+    and (.comparison.summary == "lb1 and edge1 reach it; mx1 does not: unreachable, ICMP 3/13 from 192.0.2.1. Along the path mail-out it changes between mx1 and lb1")' \
+    probe tcp --from all --json $at
+id=$(jq -r .id "$LAB_DIR/out")
+cp "$LAB_DIR/out" "$LAB_DIR/differ.json"
+lab_in lb1 nft delete table inet pl
+
+# History.
+expect "the history has it" 0 '(.probes | length == 3) and all(.probes[]; .id == "'$id'" and .kind == "tcp" and .target == "'$at'")
+    and ([.probes[] | select(.status == "critical")] | length == 1 and .[0].agent == "mx1" and .[0].class == "unreachable")' \
+    probe history --json --limit 3
+expect "filtered" 0 '.probes | length == 1 and .[0].agent == "mx1"' probe history --json --status critical --kind tcp --target $at
+expect "of one that has none" 0 '.probes == []' probe history --json --kind mtu
+live probe history "$id" --json >"$LAB_DIR/again.json"
+check "shown again as it was" diff <(jq -S . "$LAB_DIR/differ.json") <(jq -S '.' "$LAB_DIR/again.json")
+says "for a person, too" 1 'changes between mx1 and lb1' probe history "$id"
+says "a table" 0 'unreachable' probe history
+says "a probe that is not there" 2 'no probe 20200101-000000-0000' probe history 20200101-000000-0000
+
+# Wrong requests.
+says "an agent that nobody knows" 2 'named nobody' probe tcp --from mx1,nobody $at
+says "no name at all" 2 'no agent' probe tcp --from mx1, $at
+says "an option of another kind" 2 'unknown option' probe tcp --from mx1 --df $at
+says "a name that does not resolve" 2 'nowhere.invalid' probe tcp --from mx1,lb1 --timeout 5 nowhere.invalid:25
+says "an interface that is absent there" 2 'eth7' probe tcp --from mx1 --interface eth7 $at
+
+# Policy. The agent's own word counts.
+policy() { # HOST LINE...
+    printf '%s\n' "${@:2}" >"$LIVE/$1.policy.yaml"
+    grep -q '^policy:' "$LIVE/$1.yaml" || echo "policy: $LIVE/$1.policy.yaml" >>"$LIVE/$1.yaml"
+    lab_stop "agent.$1"
+    lab_start "agent.$1" "$1" setpriv --reuid $LIVE_USER --regid $LIVE_USER --init-groups "$LIVE_BIN/droppoint-agent" --config "$LIVE/$1.yaml"
+    gone() { ! live_connected "$1"; }
+    sleep 0.2
+    lab_wait_for 20 live_connected "$1" || lab_die "$1 does not come back: $(cat "${LAB_LOG[agent.$1]}")"
+}
+policy edge1 "probes: [tcp, dns]" "probe_targets: [203.0.113.0/28, '*.example.net']" "max_probe_seconds: 30"
+expect "a kind that one agent's policy forbids" 3 '(.results | length == 1) and (.failures | length == 1)
+    and .failures[0].agent == "edge1" and .failures[0].error == "denied" and (.failures[0].text | contains("key probes"))' \
+    probe link --from edge1,lb1 --json --period 0.1 lo
