@@ -321,7 +321,7 @@ void agent_probe_start(struct agent *agent, const Droppoint__ProbeStart *message
     struct agent_probe *probe = find_probe(agent, message->probe_id);
     if (!probe || probe->phase != PREPARED)
         return;
-    int64_t ahead = message->at_ns - agent_realtime_ns();
+    int64_t ahead = message->at_ns ? message->at_ns - agent_realtime_ns() : (int64_t)message->in_ms * 1000000;
     if (ahead <= 0 || ahead > AHEAD_NS) {
         run_now(probe);
         return;

@@ -6,10 +6,10 @@
 #include "collector/run/probe_internal.h"
 
 #define PREPARE_MS 5000
-#define START_AHEAD_NS 150000000LL /* time for the start to reach all */
-#define AWAY_MS 30000              /* so long an agent that went away may come back with its result */
-#define RESTARTED_MS 5000          /* ... and one that came back anew may still send what its spool holds */
-#define LONGEST_MS 3700000         /* no probe takes longer than an hour */
+#define START_AHEAD_MS 150 /* time for the start to reach all */
+#define AWAY_MS 30000      /* so long an agent that went away may come back with its result */
+#define RESTARTED_MS 5000  /* ... and one that came back anew may still send what its spool holds */
+#define LONGEST_MS 3700000 /* no probe takes longer than an hour */
 
 struct run_probe *run_probe_find(struct dp_run *run, const char *id)
 {
@@ -209,7 +209,8 @@ void run_probe_ask(struct dp_run *run, struct dp_peer *peer, uint64_t request, c
 
 /* --- the start --- */
 
-static void send_start(struct run_probe *probe, const struct run_probe_agent *own, int64_t at_ns)
+static void send_start(struct run_probe *probe, const struct run_probe_agent *own, int64_t now_ns,
+                       uint32_t in_ms)
 {
     const struct run_agent *agent = run_agent_keyed(probe->run, own->key);
     if (agent == NULL || agent->peer == NULL)
@@ -217,8 +218,10 @@ static void send_start(struct run_probe *probe, const struct run_probe_agent *ow
     Droppoint__Envelope envelope = DROPPOINT__ENVELOPE__INIT;
     Droppoint__ProbeStart body = DROPPOINT__PROBE_START__INIT;
     body.probe_id = probe->id;
-    /* Without a measured clock it begins when it hears of it, which is a little early. */
-    body.at_ns = agent->peer->clock_error_ns >= 0 ? at_ns + agent->peer->clock_offset_ns : 0;
+    body.in_ms =
+        in_ms; /* counts where the agent's clock is not measured yet; later by what the message takes */
+    if (agent->peer->clock_error_ns >= 0)
+        body.at_ns = now_ns + (int64_t)in_ms * 1000000 + agent->peer->clock_offset_ns;
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_PROBE_START;
     envelope.probe_start = &body;
     run_send(probe->run, agent->peer, 0, &envelope);
@@ -226,7 +229,7 @@ static void send_start(struct run_probe *probe, const struct run_probe_agent *ow
 
 static void start_all(struct run_probe *probe)
 {
-    int64_t at_ns = run_now_ns() + START_AHEAD_NS;
+    int64_t now_ns = run_now_ns();
     size_t count = 0;
     probe->started = true;
     probe->began_ms = uv_now(probe->run->loop);
@@ -236,7 +239,7 @@ static void start_all(struct run_probe *probe)
         if (probe->agents[i].state != PROBE_READY)
             continue;
         probe->agents[i].state = PROBE_RUNNING;
-        send_start(probe, &probe->agents[i], count > 1 ? at_ns : 0);
+        send_start(probe, &probe->agents[i], now_ns, count > 1 ? START_AHEAD_MS : 0);
     }
     run_probe_progress(probe);
 }

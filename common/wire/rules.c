@@ -379,6 +379,7 @@ static const struct dp_field_rule probe_ready[] = {
 static const struct dp_field_rule probe_start[] = {
     {.tag = 1, .kind = DP_RULE_ID, .min = 1},             /* probe_id */
     {.tag = 2, .kind = DP_RULE_NUMBER, .max = INT64_MAX}, /* at_ns */
+    {.tag = 3, .kind = DP_RULE_NUMBER, .max = 5000},      /* in_ms */
 };
 
 static const struct dp_field_rule probe_cancel[] = {

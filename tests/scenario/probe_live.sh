@@ -129,7 +129,6 @@ policy() { # HOST LINE...
     grep -q '^policy:' "$LIVE/$1.yaml" || echo "policy: $LIVE/$1.policy.yaml" >>"$LIVE/$1.yaml"
     lab_stop "agent.$1"
     lab_start "agent.$1" "$1" setpriv --reuid $LIVE_USER --regid $LIVE_USER --init-groups "$LIVE_BIN/droppoint-agent" --config "$LIVE/$1.yaml"
-    gone() { ! live_connected "$1"; }
     sleep 0.2
     lab_wait_for 20 live_connected "$1" || lab_die "$1 does not come back: $(cat "${LAB_LOG[agent.$1]}")"
 }
@@ -137,3 +136,71 @@ policy edge1 "probes: [tcp, dns]" "probe_targets: [203.0.113.0/28, '*.example.ne
 expect "a kind that one agent's policy forbids" 3 '(.results | length == 1) and (.failures | length == 1)
     and .failures[0].agent == "edge1" and .failures[0].error == "denied" and (.failures[0].text | contains("key probes"))' \
     probe link --from edge1,lb1 --json --period 0.1 lo
+expect "a target within the policy" 1 '.results[0].class == "refused"' probe tcp --from edge1 --json 203.0.113.1:22
+says "a target that the policy forbids" 2 'policy does not allow probes towards 198.51.100.1 ' probe tcp --from edge1 198.51.100.1:25
+says "a name that the policy forbids" 2 'towards mx.example.org' probe tcp --from edge1 mx.example.org:25
+says "a server that the policy forbids" 2 'towards 192.0.2.10' probe dns --from edge1 --server 192.0.2.10 www.example.net
+says "too long for the policy" 2 'at most 30 seconds' probe tcp --from edge1 --timeout 31 203.0.113.1:22
+says "a file of the agent's host" 2 'key probe_files' probe smtp --from lb1 --auth-file /etc/shadow $at
+policy edge1 "max_probes_per_minute: 2"
+expect "a first one" 0 true probe link --from edge1 --json --period 0.1 lo
+expect "a second one" 0 true probe link --from edge1 --json --period 0.1 lo
+says "the third one in a minute" 2 '2 probes a minute' probe link --from edge1 --period 0.1 lo
+policy edge1 "payload: headers"
+
+# Ends. A port that drops all makes a probe last as long as its time.
+lab_in remote nft add table inet silent
+lab_in remote nft add chain inet silent i '{ type filter hook input priority 0; }'
+lab_in remote nft add rule inet silent i tcp dport 7777 drop
+slow="probe tcp --from lb1,mx1 --json $REMOTE_4:7777"
+running() { live agent list >/dev/null; grep -q "$1" "${LAB_LOG[collector]}"; }
+interrupted() { # the operator stops it
+    live $slow --timeout 60 >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null &
+    local pid=$!
+    sleep 1.5
+    kill -INT "$(pgrep -P $pid | head -1)" "$pid" 2>/dev/null
+    wait $pid
+    echo "exit code $?"
+    jq -e '(.results | length == 2) and all(.results[]; .duration_ms < 5000)' "$LAB_DIR/out" || { cat "$LAB_DIR/out" "$LAB_DIR/err"; return 1; }
+}
+check "Ctrl-C brings what there is" interrupted
+killed() { # one agent dies in the middle
+    live $slow --timeout 4 >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null &
+    local pid=$!
+    sleep 1.5
+    lab_stop agent.lb1 KILL
+    live_agent_start lb1
+    wait $pid
+    echo "exit code $?"
+    jq -e '(.results | length == 1 and .[0].agent == "mx1") and .failures[0].agent == "lb1"' "$LAB_DIR/out" ||
+        { cat "$LAB_DIR/out" "$LAB_DIR/err"; return 1; }
+}
+check "an agent that dies has no result" killed
+lab_wait_for 20 live_connected lb1 || lab_die "lb1 does not come back"
+cut_off() { # the collector dies while they run; the spools bring the results when it is back
+    live $slow --timeout 4 >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null &
+    local pid=$!
+    sleep 1.5
+    lab_stop collector KILL
+    wait $pid
+    echo "exit code $?"
+    cat "$LAB_DIR/err"
+    id=$(grep -oE '[0-9]{8}-[0-9]{6}-[0-9a-f]{4}' "$LAB_DIR/err" | head -1)
+    [ -n "$id" ] || return 1
+    sleep 3
+    live_collector_start
+    for host in lb1 mx1; do lab_wait_for 40 live_connected $host || return 1; done
+    lab_wait_for 20 both_there || { live probe history "$id" --json; return 1; }
+}
+both_there() { live probe history "$id" --json | jq -e '.results | length == 2'; }
+check "results outlive the collector" cut_off
+lab_stop agent.lb1
+gone() { ! live_connected lb1; }
+lab_wait_for 10 gone || lab_die "lb1 stays"
+expect "one that is not connected" 3 '(.results | length == 1) and (.failures[0].text | contains("not connected"))' \
+    probe tcp --from lb1,mx1 --json $at
+says "... as a plugin" 3 '^tcp UNKNOWN: open: .*lb1: no result' probe tcp --from lb1,mx1 --nagios $at
+says "... and nobody else" 2 'lb1: Agent lb1 is not connected' probe tcp --from lb1 $at
+
+echo "$checks checks, $failed failed"
+[ $failed = 0 ]
