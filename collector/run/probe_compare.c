@@ -275,6 +275,11 @@ static void say(struct text *out, const char *kind, const json_t *results, const
             add_group(out, kind, results, group_of, groups, count, g, any_fine);
             first = false;
         }
+    for (size_t g = 0; g < count; g++)
+        if (groups[g].fine && !alone(groups, count, g)) {
+            add(out, strcmp(kind, "dns") == 0 ? ". Their answers differ" : ". What they measured differs");
+            break;
+        }
     if (path != NULL)
         add_place(out, results, group_of, path);
 }

@@ -42,5 +42,6 @@ int64_t ask(struct fixture *f, const char *sql);
 void must_sql(struct fixture *f, const char *sql);
 
 int group_recovery(struct fixture *f);
+int group_probes(struct fixture *f);
 
 #endif

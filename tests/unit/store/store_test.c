@@ -348,6 +348,7 @@ int main(void)
     int failed = cmocka_run_group_tests(cluster, NULL, NULL);
     if (fixture.cluster != NULL) {
         failed += cmocka_run_group_tests(rows, setup_store, teardown_store);
+        failed += group_probes(&fixture);
         failed += group_recovery(&fixture);
     }
     fixture_end(&fixture);
