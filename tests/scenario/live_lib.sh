@@ -65,7 +65,9 @@ END
     install -m 644 "$LIVE/collector/collector.pub" "$LIVE/collector.pub"
 }
 
-live_agent_start() { # HOST
+# live_agent_start HOST [CAPABILITY,...]: the agent has these, as a drop-in of its unit may give it; else none.
+live_agent_start() {
+    local caps=${2:-}
     mkdir -p "$LIVE/$1"
     chown $LIVE_USER: "$LIVE/$1"
     chmod 700 "$LIVE/$1"
@@ -77,7 +79,7 @@ state_directory: $LIVE/$1
 capture_program: $LIVE_BIN/droppoint-capture
 END
     lab_start "agent.$1" "$1" setpriv --reuid $LIVE_USER --regid $LIVE_USER --init-groups \
-        "$LIVE_BIN/droppoint-agent" --config "$LIVE/$1.yaml"
+        ${caps:+--inh-caps "$caps" --ambient-caps "$caps"} "$LIVE_BIN/droppoint-agent" --config "$LIVE/$1.yaml"
 }
 
 # live_fingerprint HOST: of the agent there, as the agent itself shows it.

@@ -72,7 +72,9 @@ live_network
 live_programs "$bin"
 lab_serve
 live_collector_start
-for host in "${LIVE_AGENTS[@]}"; do live_agent_start "$host"; done
+live_agent_start mx1 +net_raw,+net_admin
+live_agent_start lb1
+live_agent_start edge1
 for host in "${LIVE_AGENTS[@]}"; do live_enrol "$host" >/dev/null; done
 live path set mail-out "${LAB_VANTAGES[@]}" >/dev/null
 at=$REMOTE_4:$LAB_PORT
@@ -88,7 +90,7 @@ import json, sys
 from datetime import datetime
 at = [datetime.fromisoformat(r["started_at"][:-1]).timestamp() for r in json.load(open(sys.argv[1]))["results"]]
 print(at)
-sys.exit(max(at) - min(at) > 0.05)' "$LAB_DIR/first.json"
+sys.exit(max(at) - min(at) > 0.2)' "$LAB_DIR/first.json"
 expect "one agent alone is not compared" 0 '(.results | length == 1) and (has("comparison") | not)' probe tcp --from lb1 --json $at
 says "for a person" 0 '^lb1: open' probe tcp --from lb1,mx1 $at
 says "as a plugin" 0 '^tcp OK: open: ' probe tcp --from mx1,lb1 --nagios $at
@@ -115,6 +117,14 @@ check "shown again as it was" diff <(jq -S . "$LAB_DIR/differ.json") <(jq -S '.'
 says "for a person, too" 1 'changes between mx1 and lb1' probe history "$id"
 says "a table" 0 'unreachable' probe history
 says "a probe that is not there" 2 'no probe 20200101-000000-0000' probe history 20200101-000000-0000
+
+# Kinds that need capabilities, and agents with and without.
+expect "ping, with and without the capability" 3 '(.results | length == 1 and .[0].agent == "mx1" and .[0].class == "ok" and .[0].data.received == 3)
+    and (.failures | length == 1 and .[0].agent == "lb1" and .[0].error == "denied" and (.[0].text | contains("ping_group_range")))' \
+    probe ping --from mx1,lb1 --count 3 --interval 0.1 --json $REMOTE_4
+expect "trace" 0 '.results[0] | .class == "reached" and .data.hops[0].addresses[0] == "192.0.2.1"' probe trace --from mx1 --rounds 1 --json $REMOTE_4
+expect "the host's own firewall" 0 '.results[0].class == "permitted"' probe firewall --from mx1 --json $at
+expect "link, where there is much to say" 0 'all(.results[]; .data.interfaces | length > 1)' probe link --from all --period 0.2 --json
 
 # Wrong requests.
 says "an agent that nobody knows" 2 'named nobody' probe tcp --from mx1,nobody $at
