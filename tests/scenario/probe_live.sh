@@ -158,6 +158,32 @@ expect "a second one" 0 true probe link --from edge1 --json --period 0.1 lo
 says "the third one in a minute" 2 '2 probes a minute' probe link --from edge1 --period 0.1 lo
 policy edge1 "payload: headers"
 
+# Secrets: a file that the policy names, and a server that sends the password back. It is looked for everywhere: what the
+# command prints, the database, spools, logs, process lists.
+secret='Tr0ub4dor&3'
+printf 'user: alice\npassword: %s\n' "$secret" >"$LIVE/auth"
+chown $LIVE_USER: "$LIVE/auth"
+chmod 600 "$LIVE/auth"
+lab_start odd remote python3 "$LAB_TOOLS/odd_smtp.py" 2525 echo_secret
+lab_wait_for 5 lab_in remote bash -c "ss -ltn | grep -q :2525" || lab_die "no server"
+policy edge1 "probe_files: [$LIVE/auth]"
+listen() { while sleep 0.05; do ps -ef; done >"$LAB_DIR/processes" 2>/dev/null; }
+listen & listener=$!
+expect "a file that the policy names" 1 '.results[0].class == "auth-failed" and (.results[0].data.transcript | tostring | contains("<hidden>"))' \
+    probe smtp --from edge1 --auth-file "$LIVE/auth" --json $REMOTE_4:2525
+kill $listener
+cp "$LAB_DIR/out" "$LAB_DIR/secret.json"
+everywhere() {
+    live probe history --json --limit 1000 >"$LAB_DIR/secret.history"
+    live_as_user pg_dump -h "$LIVE/collector/postgresql.run" -d droppoint >"$LAB_DIR/secret.sql" || return 1
+    grep -q 'auth-failed' "$LAB_DIR/secret.sql" || { echo "the result is not in the database"; return 1; }
+    grep -q droppoint-agent "$LAB_DIR/processes" || { echo "no process was listed"; return 1; }
+    ! grep -rlF -e "$secret" -e "$(printf %s "$secret" | base64)" -e "$(printf '\0alice\0%s' "$secret" | base64)" \
+        "$LAB_DIR" "$LIVE/collector" "$LIVE/edge1" "$LIVE/lb1" "$LIVE/mx1"
+}
+check "the password is nowhere" everywhere
+policy edge1 "payload: headers"
+
 # Ends. A port that drops all makes a probe last as long as its time.
 lab_in remote nft add table inet silent
 lab_in remote nft add chain inet silent i '{ type filter hook input priority 0; }'
