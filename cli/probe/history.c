@@ -14,6 +14,7 @@ struct history {
     struct dp_remote_options options;
     const char *kind, *target, *agent, *status;
     uint64_t limit;
+    bool changes;
     int exit_code;
 };
 
@@ -80,6 +81,7 @@ static int list(struct history *history)
     request.agent = (char *)(uintptr_t)history->agent;
     request.status = (char *)(uintptr_t)history->status;
     request.limit = (uint32_t)history->limit;
+    request.changes = history->changes;
     envelope.body_case = DROPPOINT__ENVELOPE__BODY_PROBE_LIST_REQUEST;
     envelope.probe_list_request = &request;
     int exit_code = dp_simple_ask(&history->options, &envelope, take_list, history);
@@ -104,6 +106,7 @@ static int run_history(const struct dp_command *command, int argc, char **argv)
         {"--agent", DP_OPTION_TEXT, &history.agent, 0, 0},
         {"--status", DP_OPTION_TEXT, &history.status, 0, 0},
         {"--limit", DP_OPTION_NUMBER, &history.limit, 1, 10000},
+        {"--changes", DP_OPTION_FLAG, &history.changes, 0, 0},
     };
     if (dp_simple_parse(GROUP, command, argc, argv, &history.options, more, sizeof more / sizeof more[0], 0,
                         1, &words))
@@ -123,9 +126,11 @@ int probe_history(int argc, char **argv)
         "  --target TARGET  only towards this target, as it was written\n"
         "  --agent NAME     only by this agent\n"
         "  --status STATUS  only ok, warning, critical or unknown\n"
-        "  --limit N        so many (default 20)\n",
+        "  --limit N        so many (default 20)\n"
+        "  --changes        only where the class is not what the same agent found before: listed since, "
+        "cleared at\n",
         "  droppoint probe history --target mx.example.net:25\n"
-        "  droppoint probe history --kind dnsbl --status critical --limit 100\n"
+        "  droppoint probe history --kind dnsbl --changes --limit 100\n"
         "  droppoint probe history 20260102-150405-9f3a\n",
         run_history};
     return dp_commands_run(GROUP, &command, 1, argc, argv);

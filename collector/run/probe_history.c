@@ -55,7 +55,8 @@ void run_probe_list(struct dp_run *run, struct dp_peer *peer, uint64_t request,
     struct run_asker *asker = run_asker_new(run, peer, request);
     if (asker == NULL)
         return;
-    struct dp_store_probe_filter filter = {.limit = ask->limit > 0 ? ask->limit : LIMIT_DEFAULT};
+    struct dp_store_probe_filter filter = {.limit = ask->limit > 0 ? ask->limit : LIMIT_DEFAULT,
+                                           .changes = ask->changes};
     snprintf(filter.kind, sizeof filter.kind, "%s", ask->kind);
     snprintf(filter.target, sizeof filter.target, "%s", ask->target);
     snprintf(filter.agent, sizeof filter.agent, "%s", ask->agent);

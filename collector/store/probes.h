@@ -50,6 +50,7 @@ struct dp_store_probe_filter {
     char target[1025];
     char agent[64];
     char status[16];
+    bool changes; /* only where the class is another than that of the agent's result before */
     uint32_t limit;
 };
 struct dp_store_probe_entry {

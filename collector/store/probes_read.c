@@ -7,6 +7,7 @@
 #include "collector/store/probes.h"
 #include "collector/store/store_internal.h"
 
+#define WANTED " WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR target = $2) AND ($3 = '' OR agent = $3)"
 #define RESULT_COLUMNS "agent_key, agent, started_ns, duration_us, status, class, summary"
 
 static int read_result(const PGresult *result, int row, int column, struct dp_store_probe_result *ret_result)
@@ -159,12 +160,18 @@ static int work_list(PGconn *connection, struct dp_job *job, struct dp_diag *dia
                                   dp_pg_number(limit, filter->limit)};
     PGresult *result = NULL;
     clear_list(own); /* of an attempt before */
-    int code = dp_pg_query(connection,
-                           "SELECT probe_id, kind, target, " RESULT_COLUMNS
-                           " FROM probe_result WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR target = $2) AND "
-                           "($3 = '' OR agent = $3) AND ($4 = '' OR status = $4) "
-                           "ORDER BY started_ns DESC, agent LIMIT $5",
-                           5, values, &result, diag);
+    /* Which change it is has to be known before the status is asked for. */
+    int code = dp_pg_query(
+        connection,
+        filter->changes ? "SELECT probe_id, kind, target, " RESULT_COLUMNS
+                          " FROM (SELECT *, lag(class) OVER (PARTITION BY kind, target, agent_key ORDER BY "
+                          "started_ns) AS before"
+                          " FROM probe_result" WANTED
+                          ") AS result WHERE before IS DISTINCT FROM class AND ($4 = '' OR status = $4)"
+                          " ORDER BY started_ns DESC, agent LIMIT $5"
+                        : "SELECT probe_id, kind, target, " RESULT_COLUMNS " FROM probe_result" WANTED
+                          " AND ($4 = '' OR status = $4) ORDER BY started_ns DESC, agent LIMIT $5",
+        5, values, &result, diag);
     if (code != DP_OK)
         return code;
     int rows = PQntuples(result);

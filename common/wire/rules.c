@@ -422,6 +422,7 @@ static const struct dp_field_rule probe_list_request[] = {
     {.tag = 3, .kind = DP_RULE_NAME},                                /* agent */
     {.tag = 4, .kind = DP_RULE_WORD, .words = asked_probe_statuses}, /* status */
     {.tag = 5, .kind = DP_RULE_NUMBER, .max = LIST_MAX},             /* limit */
+    {.tag = 6, .kind = DP_RULE_ANY},                                 /* changes */
 };
 
 static const struct dp_field_rule probe_entry[] = {

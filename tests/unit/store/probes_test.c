@@ -161,6 +161,21 @@ static void test_the_list_is_filtered(void **state)
     assert_string_equal(list((struct dp_store_probe_filter){.limit = 10, .target = "192.0.2.1:25"}),
                         "p-1/mx1 ");
     assert_string_equal(list((struct dp_store_probe_filter){.limit = 10, .kind = "dns"}), "");
+    /* ok, critical, critical, ok: the first, the second and the last are changes. */
+    static const char *const states[] = {"ok", "critical", "critical", "ok"};
+    for (uint64_t i = 0; i < 4; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "c-%d", (int)i);
+        add_probe(id, "listed.example", 10 + (int64_t)i);
+        struct dp_stream_key key = open_stream(id, 20 + i);
+        assert_int_equal(put(&key, 1, "mx1", states[i]), DP_OK);
+    }
+    assert_string_equal(
+        list((struct dp_store_probe_filter){.limit = 10, .changes = true, .target = "listed.example"}),
+        "c-3/mx1 c-1/mx1 c-0/mx1 ");
+    assert_string_equal(list((struct dp_store_probe_filter){
+                            .limit = 10, .changes = true, .target = "listed.example", .status = "critical"}),
+                        "c-1/mx1 ");
 }
 
 static int setup(void **state)
