@@ -153,7 +153,7 @@ static int watch_rewrite(struct dp_locate *l, const struct transmission *t, uint
     if (!(a->tcp_flags & DP_TCP_SYN) || (t->flow->guessed_orientation && !t->flow->certain_orientation))
         return DP_OK;
     int code = DP_OK;
-    if (!(b->options & OPTIONS_CUT) && (a->options & ~b->options & ~OPTIONS_CUT))
+    if (!(b->options & OPTIONS_CUT) && (a->options & ~b->options & ~(OPTIONS_CUT | NO_WINDOW)))
         code = add_rewrite(l, t, place, "TCP options were removed");
     if (code == DP_OK && a->mss && b->mss > a->mss)
         code = add_rewrite(l, t, place, "the MSS was raised");
@@ -487,6 +487,8 @@ static int began_late(struct dp_locate *l, const struct transmission *t)
     }
     if (!opens_at(t, t->first))
         return DP_OK;
+    if (t->flow->proto == 6 && t->start == t->end && upstream_watched(l, t, t->first - 1))
+        t->flow->half[t->half].course[segment_at(l, d, t->first - 1)].appeared++;
     for (uint32_t p = t->lo; p < t->first; p++)
         if (upstream_watched(l, t, p))
             t->flow->half[t->half].missed[vantage_at(l, d, p)]++;

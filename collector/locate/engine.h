@@ -57,7 +57,13 @@ struct observation {
     uint8_t options; /* of a SYN: OPTION_*; without stream positions: what its SACK blocks say, in its key */
 };
 
-enum { OPTION_WSCALE = 1, OPTION_SACK = 2, OPTION_TS = 4, OPTIONS_CUT = 8 /* there may be more */ };
+enum {
+    OPTION_WSCALE = 1,
+    OPTION_SACK = 2,
+    OPTION_TS = 4,
+    OPTIONS_CUT = 8 /* there may be more */,
+    NO_WINDOW = 16 /* it announces none */
+};
 
 /* Observations of one flow direction at one vantage point that wait for their settlement, in order of
  * capture. They stay where they are until a sweep closes gaps. All chunks but the last are full. */
@@ -106,15 +112,17 @@ struct course {
     uint64_t entered, lost;
     uint64_t lost_bytes;
     uint64_t passed_after_loss;
-    int64_t last_up_ns, last_down_ns;                  /* for reordering */
+    uint64_t appeared;                /* acknowledgements that nobody saw before they were behind it */
+    int64_t last_up_ns, last_down_ns; /* for reordering */
     int64_t first_loss_ns, last_loss_ns, last_pass_ns; /* reference clock; 0 none */
 };
 
 struct hole {
     uint64_t start, end;
     int64_t t_ns;
+    uint32_t tsval; /* of the packet behind it */
     uint16_t ip_id;
-    bool has_ip_id;
+    bool has_ip_id, has_ts;
 };
 
 #define HOLES 8
@@ -155,8 +163,10 @@ struct half {
     uint64_t passed_first, passed_last;
     struct range *gaps; /* in order of position */
     size_t gap_count, gap_room;
-    uint64_t previous_end; /* of the copy looked at before, and when it passed there */
+    uint64_t previous_end; /* of the copy looked at before, when it passed there, and its time stamp */
     int64_t previous_ns;
+    uint32_t previous_tsval;
+    bool previous_has_ts;
     int64_t usual_response_ns; /* smoothed time until the acknowledgement was seen; 0 not known */
     int64_t response_ns;       /* shortest time from there until the acknowledgement was seen; 0 not known */
     uint32_t response_turn;    /* not every packet is looked at for it */

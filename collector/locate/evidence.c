@@ -262,6 +262,14 @@ static void watch_response(struct dp_locate *l, struct half *h, const struct tra
     h->usual_response_ns += h->usual_response_ns ? (acked - t - h->usual_response_ns) / 8 : acked - t;
 }
 
+/* With the same time stamp it is the network's duplicate: what a host sends again it stamps anew (RFC
+ * 7323, 3.2). */
+static bool same_packet_again(const struct half *h, const struct transmission *t, const struct observation *o)
+{
+    return h->previous_end == t->end && h->previous_has_ts && (o->marks & MARK_HAS_TS) && !h->ts_ignored &&
+           o->tsval == h->previous_tsval;
+}
+
 /* Bytes that passed the last vantage point before and pass it again, unacknowledged: the earlier copy was
  * lost beyond it (or what answered it was). An acknowledgement that follows sooner than any answer can come
  * was for the earlier copy. */
@@ -278,11 +286,14 @@ int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struc
         return code;
     /* Sent again before an answer to the copy before can have come: says nothing about that copy. */
     bool hasty = h->previous_end == t->end && t->t_ns[place] - h->previous_ns < h->usual_response_ns;
+    bool twin = same_packet_again(h, t, o);
     h->previous_end = t->end;
     h->previous_ns = t->t_ns[place];
+    h->previous_tsval = o->tsval;
+    h->previous_has_ts = (o->marks & MARK_HAS_TS) != 0;
     if (!again)
         watch_response(l, h, t, t->t_ns[place]);
-    if (!again || hasty || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
+    if (!again || hasty || twin || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
         return DP_OK;
     if (evidence_acknowledged_in(l, h, low_vantage(l, t), high_vantage(l, t), t->end,
                                  t->t_ns[place] + h->response_ns * 4 / 5, NULL))
@@ -305,7 +316,27 @@ static void open_hole(struct half *h, uint64_t start, const struct observation *
         memmove(h->holes, h->holes + 1, (HOLES - 1) * sizeof h->holes[0]);
         h->hole_count--;
     }
-    h->holes[h->hole_count++] = (struct hole){start, o->start, t, o->ip_id, (o->marks & MARK_HAS_IP_ID) != 0};
+    h->holes[h->hole_count++] = (struct hole){.start = start,
+                                              .end = o->start,
+                                              .t_ns = t,
+                                              .tsval = o->tsval,
+                                              .ip_id = o->ip_id,
+                                              .has_ip_id = (o->marks & MARK_HAS_IP_ID) != 0,
+                                              .has_ts = (o->marks & MARK_HAS_TS) != 0};
+}
+
+/* Whether the packet set out after the one behind the hole. Its time stamp tells, except within a tick of the
+ * sender's clock; then the IP IDs do. */
+static bool set_out_later(const struct half *h, const struct hole *hole, const struct observation *o,
+                          int64_t t)
+{
+    bool stamped = hole->has_ts && (o->marks & MARK_HAS_TS) && !h->ts_ignored;
+    int32_t ticks = (int32_t)(o->tsval - hole->tsval);
+    if (stamped && ticks != 0)
+        return ticks > 0 && t - hole->t_ns > 100000;
+    if (hole->has_ip_id && (o->marks & MARK_HAS_IP_ID))
+        return (int16_t)(uint16_t)(o->ip_id - hole->ip_id) > 0 && t - hole->t_ns > 100000;
+    return !stamped && t - hole->t_ns > 5000000;
 }
 
 /* A hole that is filled: by a packet that was merely late, or by a retransmission, which says that the first
@@ -317,11 +348,8 @@ static int fill_hole(struct half *h, const struct observation *o, int64_t t)
         uint64_t end = o->start + o->span;
         if (o->start >= hole->end || end <= hole->start)
             continue;
-        bool sent_later = t - hole->t_ns > 5000000;
-        if (hole->has_ip_id && (o->marks & MARK_HAS_IP_ID))
-            sent_later = (int16_t)(uint16_t)(o->ip_id - hole->ip_id) > 0 && t - hole->t_ns > 100000;
         int code = DP_OK;
-        if (sent_later)
+        if (set_out_later(h, hole, o, t))
             code = add_outer(&h->before, &h->before_count, &h->before_room, o, t);
         if (o->start > hole->start) {
             hole->end = o->start; /* what lies behind is left out: one retransmission proves one loss */

@@ -155,7 +155,8 @@ static void fill_observation(struct observation *o, const struct dp_digest *d, c
         o->options = (uint8_t)((d->wscale != 0xff ? OPTION_WSCALE : 0) |
                                ((d->bits & DP_DIGEST_SACK_PERMITTED) ? OPTION_SACK : 0) |
                                ((d->bits & DP_DIGEST_HAS_TS) ? OPTION_TS : 0) |
-                               ((d->bits & DP_DIGEST_OPTIONS_CUT) ? OPTIONS_CUT : 0));
+                               ((d->bits & DP_DIGEST_OPTIONS_CUT) ? OPTIONS_CUT : 0) |
+                               (d->window == 0 ? NO_WINDOW : 0));
 }
 
 static void watch_tcp(struct flow *flow, int half, uint32_t vantage, const struct dp_digest *d)

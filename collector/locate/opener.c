@@ -35,6 +35,18 @@ static bool answered_before_asked(const struct dp_locate *l, const struct flow *
     return to_reference(l, asked, syn->ts_ns) > to_reference(l, answered, answer->ts_ns) + error;
 }
 
+/* The client was answered with a closed window, as a SYN proxy does that has not asked the server yet, and
+ * the server's own answer opens one. No clock is needed for that. */
+static bool answered_for_now(const struct dp_locate *l, const struct flow *flow, uint32_t asking,
+                             uint32_t answering, int step)
+{
+    uint32_t answered = syn_seen(l, flow, 1, asking, -step), server = syn_seen(l, flow, 1, answering, step);
+    return answered != NO_VANTAGE && server != NO_VANTAGE &&
+           flow->views[asking].leg == flow->views[answering].leg &&
+           (strand_syn(&flow->half[1].data[answered])->options & NO_WINDOW) &&
+           !(strand_syn(&flow->half[1].data[server])->options & NO_WINDOW);
+}
+
 /* Its numbers change at a gap where others show a SYN proxy: then its own handshake need not tell. */
 static bool as_others(const struct dp_locate *l, const struct flow *flow, uint32_t low, uint32_t high)
 {
@@ -53,7 +65,8 @@ static void find_opener(struct dp_locate *l, struct flow *flow)
         if (!flow->seen_at[v])
             continue;
         uint32_t low = (uint32_t)(step > 0 ? last : v), high = (uint32_t)(step > 0 ? v : last);
-        bool itself = last >= 0 && answered_before_asked(l, flow, (uint32_t)last, (uint32_t)v, step);
+        bool itself = last >= 0 && (answered_for_now(l, flow, (uint32_t)last, (uint32_t)v, step) ||
+                                    answered_before_asked(l, flow, (uint32_t)last, (uint32_t)v, step));
         if (itself || (last >= 0 && as_others(l, flow, low, high))) {
             flow->opener = (uint8_t)low;
             l->seams[low].opened += itself;
@@ -72,7 +85,8 @@ static void mark_syns(struct lane *data)
             lane_at(data, i)->marks |= MARK_OWN;
 }
 
-/* Acknowledgements that only complete a handshake, or open a window after it. */
+/* Acknowledgements that only complete a handshake, or open a window after it, or ask whether it has opened
+ * (by a number that was acknowledged already, RFC 9293, 3.8.6.1). */
 static void mark_answers(const struct flow *flow, int half, uint32_t v)
 {
     struct lane *control = &flow->half[half].control[v];
@@ -81,7 +95,7 @@ static void mark_answers(const struct flow *flow, int half, uint32_t v)
         return;
     for (size_t i = 0; i < control->count && i < OPENING; i++) {
         struct observation *o = lane_at(control, i);
-        if (o->hash == (uint32_t)h->first_position + 1 &&
+        if (o->hash - (uint32_t)h->first_position <= 1 &&
             control_acknowledged(o) == control_position(other->first_position + 1) &&
             !(o->tcp_flags & DP_TCP_RST))
             o->marks |= MARK_OWN;

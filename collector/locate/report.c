@@ -180,6 +180,23 @@ static bool in_flight_at_end(const struct dp_locate *l, const struct side *s, co
     return e->t_ns + 2 * s->delay_max > end;
 }
 
+/* A host that opens connections itself, or renumbers them, sends acknowledgements of its own in place of
+ * those that it takes: one of a flow that vanishes there and another that comes out of nothing behind it are
+ * no loss. */
+static bool exchanged(struct dp_locate *l, const struct loss_event *e, uint32_t segment)
+{
+    struct flow *flow = l->flows[e->flow];
+    const struct view *a = &flow->views[segment], *b = &flow->views[segment + 1];
+    struct course *c = &flow->half[e->half].course[segment];
+    bool touched = l->seams[segment].opened || flow->opener == segment || a->shift[0] != b->shift[0] ||
+                   a->shift[1] != b->shift[1] || a->leg != b->leg;
+    if (flow->proto != 6 || !touched || !e->control || e->proven || (e->tcp_flags & DP_TCP_RST) ||
+        c->appeared == 0)
+        return false;
+    c->appeared--;
+    return true;
+}
+
 static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction d)
 {
     struct side *s = &l->segments[segment].side[d];
@@ -188,7 +205,7 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
     for (size_t i = 0; i < s->loss_count; i++) {
         const struct loss_event *e = &s->losses[i];
         enum absence absence = absence_at(l, e, up);
-        if (absence == ABSENT_AROUND || in_flight_at_end(l, s, e))
+        if (absence == ABSENT_AROUND || in_flight_at_end(l, s, e) || exchanged(l, e, segment))
             drop_loss(l, segment, d, i, false);
         else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
                  from_another_time(l, e->down, up))
