@@ -180,18 +180,13 @@ static bool in_flight_at_end(const struct dp_locate *l, const struct side *s, co
     return e->t_ns + 2 * s->delay_max > end;
 }
 
-/* A host that opens connections itself, or renumbers them, sends acknowledgements of its own in place of
- * those that it takes: one of a flow that vanishes there and another that comes out of nothing behind it are
- * no loss. */
+/* Acknowledgements are recognised by what they say. A host in between may put others in their place (a SYN
+ * proxy, one that rewrites windows), and a point that keeps less of each packet sees less of what they say:
+ * where one of a flow vanishes and another comes out of nothing behind that place, it is no loss. */
 static bool exchanged(struct dp_locate *l, const struct loss_event *e, uint32_t segment)
 {
-    struct flow *flow = l->flows[e->flow];
-    const struct view *a = &flow->views[segment], *b = &flow->views[segment + 1];
-    struct course *c = &flow->half[e->half].course[segment];
-    bool touched = l->seams[segment].opened || flow->opener == segment || a->shift[0] != b->shift[0] ||
-                   a->shift[1] != b->shift[1] || a->leg != b->leg;
-    if (flow->proto != 6 || !touched || !e->control || e->proven || (e->tcp_flags & DP_TCP_RST) ||
-        c->appeared == 0)
+    struct course *c = &l->flows[e->flow]->half[e->half].course[segment];
+    if (!e->control || e->proven || (e->tcp_flags & DP_TCP_RST) || c->appeared == 0)
         return false;
     c->appeared--;
     return true;
