@@ -13,9 +13,9 @@ static int rank(const struct dp_finding *f)
         return f->from >= 0 && f->to >= 0 ? 1 : 2;
     case DP_CODE_REFUSED:
         return 3;
-    case DP_CODE_REJECTED:
+    case DP_CODE_STALL: /* a reply that tells of it comes after it */
         return 4;
-    case DP_CODE_STALL:
+    case DP_CODE_REJECTED:
         return 5;
     default:
         return 6;
