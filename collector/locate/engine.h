@@ -136,6 +136,21 @@ struct outer_event {
     uint32_t payload;
 };
 
+/* What went past the last vantage point before the far end of a connection, so that what passes again is
+ * noticed. */
+struct passing {
+    uint64_t first, last; /* all positions in [first, last) but the gaps went past; last 0: nothing yet */
+    struct range *gaps;   /* in order of position */
+    size_t gap_count, gap_room;
+    uint64_t previous_end; /* of the copy looked at before, when it passed there, and its time stamp */
+    int64_t previous_ns;
+    uint32_t previous_tsval;
+    bool previous_has_ts;
+    int64_t usual_response_ns; /* smoothed time until the acknowledgement was seen; 0 not known */
+    int64_t response_ns;       /* shortest time from there until the acknowledgement was seen; 0 not known */
+    uint32_t response_turn;    /* not every packet is looked at for it */
+};
+
 /* Payload that came to a host that ends the connection, as the last point before it saw it. */
 struct held_chunk {
     uint64_t start, end;     /* of the payload */
@@ -159,18 +174,9 @@ struct half {
     size_t dsack_count, dsack_room;
     struct outer_event *beyond, *before;
     size_t beyond_count, beyond_room, before_count, before_room;
-    /* What went past the last vantage point: all positions in [passed_first, passed_last) but the gaps. */
-    uint64_t passed_first, passed_last;
-    struct range *gaps; /* in order of position */
-    size_t gap_count, gap_room;
-    uint64_t previous_end; /* of the copy looked at before, when it passed there, and its time stamp */
-    int64_t previous_ns;
-    uint32_t previous_tsval;
-    bool previous_has_ts;
-    int64_t usual_response_ns; /* smoothed time until the acknowledgement was seen; 0 not known */
-    int64_t response_ns;       /* shortest time from there until the acknowledgement was seen; 0 not known */
-    uint32_t response_turn;    /* not every packet is looked at for it */
-    uint64_t first_end;        /* end of what went past the first vantage point, in order of capture */
+    struct passing passing;        /* at the last vantage point */
+    struct passing *inner_passing; /* by leg: at the last point before each host that ends the connection */
+    uint64_t first_end;            /* end of what went past the first vantage point, in order of capture */
     struct hole holes[HOLES];
     uint32_t hole_count;
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
@@ -352,6 +358,7 @@ struct loss_event {
     bool silent;  /* `down` shows nothing from then on and does not say whether it still captured */
     bool control; /* covers no stream position: a pure ACK, a RST, a datagram */
     bool proven;  /* TCP itself confirms it: sent again, never acknowledged */
+    bool shown;   /* only TCP shows it: this is the copy that was sent again */
 };
 
 #define DELAY_SAMPLES 16384

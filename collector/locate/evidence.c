@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/locate/account.h"
 #include "collector/locate/fate.h"
 #include "collector/locate/grow.h"
 
@@ -164,12 +165,12 @@ static int add_outer(struct outer_event **events, size_t *count, size_t *room, c
 #define GAPS_MOST 4096
 
 /* The first gap that ends behind a position. */
-static size_t gap_behind(const struct half *h, uint64_t position)
+static size_t gap_behind(const struct passing *p, uint64_t position)
 {
-    size_t low = 0, high = h->gap_count;
+    size_t low = 0, high = p->gap_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (h->gaps[middle].end <= position)
+        if (p->gaps[middle].end <= position)
             low = middle + 1;
         else
             high = middle;
@@ -177,58 +178,58 @@ static size_t gap_behind(const struct half *h, uint64_t position)
     return low;
 }
 
-static int gap_insert(struct half *h, size_t at, uint64_t start, uint64_t end)
+static int gap_insert(struct passing *p, size_t at, uint64_t start, uint64_t end)
 {
-    if (h->gap_count == GAPS_MOST) { /* the oldest is forgotten, and with it what came before */
-        h->passed_first = h->gaps[0].end;
-        memmove(h->gaps, h->gaps + 1, (h->gap_count - 1) * sizeof *h->gaps);
-        h->gap_count--;
+    if (p->gap_count == GAPS_MOST) { /* the oldest is forgotten, and with it what came before */
+        p->first = p->gaps[0].end;
+        memmove(p->gaps, p->gaps + 1, (p->gap_count - 1) * sizeof *p->gaps);
+        p->gap_count--;
         at = at ? at - 1 : 0;
     }
-    int code = dp_grow(&h->gaps, &h->gap_room, h->gap_count + 1, sizeof *h->gaps);
+    int code = dp_grow(&p->gaps, &p->gap_room, p->gap_count + 1, sizeof *p->gaps);
     if (code)
         return code;
-    memmove(h->gaps + at + 1, h->gaps + at, (h->gap_count - at) * sizeof *h->gaps);
-    h->gaps[at] = (struct range){start, end};
-    h->gap_count++;
+    memmove(p->gaps + at + 1, p->gaps + at, (p->gap_count - at) * sizeof *p->gaps);
+    p->gaps[at] = (struct range){start, end};
+    p->gap_count++;
     return DP_OK;
 }
 
 /* Notes that [start, end) passed the last vantage point; ret_again: all of it had passed there before. */
-static int pass(struct half *h, uint64_t start, uint64_t end, bool *ret_again)
+static int pass(struct passing *p, uint64_t start, uint64_t end, bool *ret_again)
 {
     *ret_again = false;
-    if (h->passed_last == 0) {
-        h->passed_first = start;
-        h->passed_last = end;
+    if (p->last == 0) {
+        p->first = start;
+        p->last = end;
         return DP_OK;
     }
-    if (start >= h->passed_last) {
-        int code = start > h->passed_last ? gap_insert(h, h->gap_count, h->passed_last, start) : DP_OK;
-        h->passed_last = end;
+    if (start >= p->last) {
+        int code = start > p->last ? gap_insert(p, p->gap_count, p->last, start) : DP_OK;
+        p->last = end;
         return code;
     }
-    size_t i = gap_behind(h, start);
-    if (i == h->gap_count || h->gaps[i].start >= end) {
-        *ret_again = start >= h->passed_first && end <= h->passed_last;
+    size_t i = gap_behind(p, start);
+    if (i == p->gap_count || p->gaps[i].start >= end) {
+        *ret_again = start >= p->first && end <= p->last;
     } else {
-        struct range gap = h->gaps[i];
+        struct range gap = p->gaps[i];
         bool left = gap.start < start, right = end < gap.end;
         if (left && right) {
-            h->gaps[i].end = start;
-            return gap_insert(h, i + 1, end, gap.end);
+            p->gaps[i].end = start;
+            return gap_insert(p, i + 1, end, gap.end);
         }
         if (left) {
-            h->gaps[i].end = start;
+            p->gaps[i].end = start;
         } else if (right) {
-            h->gaps[i].start = end;
+            p->gaps[i].start = end;
         } else {
-            memmove(h->gaps + i, h->gaps + i + 1, (h->gap_count - i - 1) * sizeof *h->gaps);
-            h->gap_count--;
+            memmove(p->gaps + i, p->gaps + i + 1, (p->gap_count - i - 1) * sizeof *p->gaps);
+            p->gap_count--;
         }
     }
-    if (end > h->passed_last)
-        h->passed_last = end;
+    if (end > p->last)
+        p->last = end;
     return DP_OK;
 }
 
@@ -249,58 +250,109 @@ static bool answers_earlier_copy(const struct dp_locate *l, const struct transmi
     return false;
 }
 
-static void watch_response(struct dp_locate *l, struct half *h, const struct transmission *sent, int64_t t)
+static void watch_response(struct dp_locate *l, struct passing *p, const struct transmission *sent, int64_t t)
 {
     int64_t acked;
-    if (h->response_turn++ % 16 != 0 ||
-        !evidence_acknowledged_in(l, h, low_vantage(l, sent), high_vantage(l, sent), sent->end, INT64_MAX,
-                                  &acked) ||
+    if (p->response_turn++ % 16 != 0 ||
+        !evidence_acknowledged_in(l, &sent->flow->half[sent->half], low_vantage(l, sent),
+                                  high_vantage(l, sent), sent->end, INT64_MAX, &acked) ||
         acked <= t)
         return;
-    if (h->response_ns == 0 || acked - t < h->response_ns)
-        h->response_ns = acked - t;
-    h->usual_response_ns += h->usual_response_ns ? (acked - t - h->usual_response_ns) / 8 : acked - t;
+    if (p->response_ns == 0 || acked - t < p->response_ns)
+        p->response_ns = acked - t;
+    p->usual_response_ns += p->usual_response_ns ? (acked - t - p->usual_response_ns) / 8 : acked - t;
 }
 
 /* With the same time stamp it is the network's duplicate: what a host sends again it stamps anew (RFC
  * 7323, 3.2). */
-static bool same_packet_again(const struct half *h, const struct transmission *t, const struct observation *o)
+static bool same_packet_again(const struct half *h, const struct passing *p, const struct transmission *t,
+                              const struct observation *o)
 {
-    return h->previous_end == t->end && h->previous_has_ts && (o->marks & MARK_HAS_TS) && !h->ts_ignored &&
-           o->tsval == h->previous_tsval;
+    return p->previous_end == t->end && p->previous_has_ts && (o->marks & MARK_HAS_TS) && !h->ts_ignored &&
+           o->tsval == p->previous_tsval;
 }
 
-/* Bytes that passed the last vantage point before and pass it again, unacknowledged: the earlier copy was
- * lost beyond it (or what answered it was). An acknowledgement that follows sooner than any answer can come
- * was for the earlier copy. */
-int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *t)
+/* Whether bytes that passed there before pass again, unacknowledged: the earlier copy was lost behind that
+ * point (or what answered it was). An acknowledgement that follows sooner than any answer can come was for
+ * the earlier copy. */
+static int passes_again(struct dp_locate *l, struct passing *p, const struct transmission *t, uint32_t place,
+                        bool *ret_lost)
 {
-    struct half *h = &flow->half[half];
-    uint32_t place = (uint32_t)l->vantage_count - 1;
     const struct observation *o = t->seen[place];
-    if (!o || t->end == t->start)
-        return DP_OK;
+    const struct half *h = &t->flow->half[t->half];
+    int64_t when = t->t_ns[place];
     bool again;
-    int code = pass(h, t->start, t->end, &again);
+    *ret_lost = false;
+    int code = pass(p, t->start, t->end, &again);
     if (code)
         return code;
     /* Sent again before an answer to the copy before can have come: says nothing about that copy. */
-    bool hasty = h->previous_end == t->end && t->t_ns[place] - h->previous_ns < h->usual_response_ns;
-    bool twin = same_packet_again(h, t, o);
-    h->previous_end = t->end;
-    h->previous_ns = t->t_ns[place];
-    h->previous_tsval = o->tsval;
-    h->previous_has_ts = (o->marks & MARK_HAS_TS) != 0;
+    bool hasty = p->previous_end == t->end && when - p->previous_ns < p->usual_response_ns;
+    bool twin = same_packet_again(h, p, t, o);
+    p->previous_end = t->end;
+    p->previous_ns = when;
+    p->previous_tsval = o->tsval;
+    p->previous_has_ts = (o->marks & MARK_HAS_TS) != 0;
     if (!again)
-        watch_response(l, h, t, t->t_ns[place]);
+        watch_response(l, p, t, when);
     if (!again || hasty || twin || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
         return DP_OK;
     if (evidence_acknowledged_in(l, h, low_vantage(l, t), high_vantage(l, t), t->end,
-                                 t->t_ns[place] + h->response_ns * 4 / 5, NULL))
+                                 when + p->response_ns * 4 / 5, NULL))
         return DP_OK; /* sent again for another reason */
-    if (answers_earlier_copy(l, t, o))
+    *ret_lost = !answers_earlier_copy(l, t, o);
+    return DP_OK;
+}
+
+static bool came_twice(const struct half *h, const struct transmission *t)
+{
+    for (size_t i = 0; i < h->dsack_count; i++)
+        if (t->start < h->dsacks[i].end && t->end > h->dsacks[i].start)
+            return true;
+    return false;
+}
+
+/* The same at the last point before a host that ends the connection: lost on the way to it. */
+static int passes_again_inside(struct dp_locate *l, const struct transmission *t, uint32_t place)
+{
+    struct half *h = &t->flow->half[t->half];
+    enum dp_direction d = direction_of(t);
+    const struct observation *o = t->seen[place];
+    const struct view *view = &t->flow->views[vantage_at(l, d, place)];
+    if (!h->inner_passing && !(h->inner_passing = calloc(LEGS_MOST, sizeof *h->inner_passing)))
+        return DP_ERR_NOMEM;
+    bool lost;
+    int code = passes_again(l, &h->inner_passing[view->leg], t, place, &lost);
+    if (code || !lost || came_twice(h, t))
+        return code;
+    uint32_t segment = segment_at(l, d, place);
+    const struct loss_event event = {.t_ns = t->t_ns[place],
+                                     .raw_ns = o->ts_ns,
+                                     .start = o->start,
+                                     .seq = (uint32_t)o->start - view->shift[t->half],
+                                     .flow = t->flow->id,
+                                     .half = (uint8_t)t->half,
+                                     .down = (uint8_t)vantage_at(l, d, place + 1),
+                                     .payload = o->payload,
+                                     .ip_len = o->ip_len,
+                                     .lost_bytes = o->payload,
+                                     .tcp_flags = o->tcp_flags,
+                                     .shown = true};
+    return account_loss(l, &l->segments[segment].side[d], &h->course[segment], &event);
+}
+
+int evidence_outer(struct dp_locate *l, struct flow *flow, int half, const struct transmission *t)
+{
+    struct half *h = &flow->half[half];
+    uint32_t last = (uint32_t)l->vantage_count - 1;
+    if (t->end == t->start)
         return DP_OK;
-    return add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[place]);
+    if (t->hi <= last && flow->legs > 1)
+        return t->seen[t->hi - 1] ? passes_again_inside(l, t, t->hi - 1) : DP_OK;
+    bool lost = false;
+    const struct observation *o = t->seen[last];
+    int code = o ? passes_again(l, &h->passing, t, last, &lost) : DP_OK;
+    return code || !lost ? code : add_outer(&h->beyond, &h->beyond_count, &h->beyond_room, o, t->t_ns[last]);
 }
 
 /* Of a connection that was under way when the capture began, bytes may have been sent before: what looks like

@@ -56,9 +56,13 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
     double rate = point->packets ? (double)point->missed / (double)(point->packets + point->missed) : 0;
     if (rate > 0 && (double)s->lost_packets <= 3 * rate * (double)s->packets + 3)
         c = fmin(c, 0.6);
-    uint64_t silent = 0;
-    for (size_t i = 0; i < s->loss_count; i++)
+    uint64_t silent = 0, shown = 0;
+    for (size_t i = 0; i < s->loss_count; i++) {
         silent += s->losses[i].silent;
+        shown += s->losses[i].shown;
+    }
+    if (shown == s->loss_count) /* as beyond the last point */
+        c = fmin(c, shown >= 3 ? 0.85 : 0.6);
     if (silent == s->loss_count) /* what its capture shows ends before all of them */
         c = fmin(c, 0.8);
     /* Without a clock for it, what it missed by being off in time cannot be told from what was lost. */

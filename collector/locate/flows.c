@@ -134,7 +134,10 @@ static void half_free(struct half *half, size_t vantages)
     free(half->missed);
     free(half->acks);
     free(half->dsacks);
-    free(half->gaps);
+    free(half->passing.gaps);
+    for (size_t i = 0; half->inner_passing && i < LEGS_MOST; i++)
+        free(half->inner_passing[i].gaps);
+    free(half->inner_passing);
     free(half->beyond);
     free(half->before);
     free(half->held);

@@ -196,11 +196,14 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
 {
     struct side *s = &l->segments[segment].side[d];
     uint32_t up = d == DP_FORWARD ? segment : segment + 1;
-    size_t kept = 0;
+    size_t kept = 0, shown = 0;
+    for (size_t i = 0; i < s->loss_count; i++)
+        shown += s->losses[i].shown;
     for (size_t i = 0; i < s->loss_count; i++) {
         const struct loss_event *e = &s->losses[i];
         enum absence absence = absence_at(l, e, up);
-        if (absence == ABSENT_AROUND || in_flight_at_end(l, s, e) || exchanged(l, e, segment))
+        if (absence == ABSENT_AROUND || in_flight_at_end(l, s, e) || exchanged(l, e, segment) ||
+            (e->shown && shown < 2)) /* a lone retransmission may as well answer a late acknowledgement */
             drop_loss(l, segment, d, i, false);
         else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
                  from_another_time(l, e->down, up))

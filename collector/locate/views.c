@@ -101,6 +101,17 @@ static void move_acknowledged(struct half *h, uint32_t vantage, int64_t by)
         }
 }
 
+static void move_passing(struct passing *p, int64_t by)
+{
+    p->first = moved(p->first, by);
+    p->last = moved(p->last, by);
+    p->previous_end = moved(p->previous_end, by);
+    for (size_t i = 0; i < p->gap_count; i++) {
+        p->gaps[i].start = moved(p->gaps[i].start, by);
+        p->gaps[i].end = moved(p->gaps[i].end, by);
+    }
+}
+
 /* What evidence.c has gathered at the points at either end of the path. */
 static void move_outer(const struct dp_locate *l, const struct flow *flow, struct half *h, uint32_t vantage,
                        int64_t by)
@@ -113,15 +124,12 @@ static void move_outer(const struct dp_locate *l, const struct flow *flow, struc
             h->holes[i].end = moved(h->holes[i].end, by);
         }
     }
-    if (vantage == place_to_vantage(l, forward, (uint32_t)l->vantage_count - 1)) {
-        h->passed_first = moved(h->passed_first, by);
-        h->passed_last = moved(h->passed_last, by);
-        h->previous_end = moved(h->previous_end, by);
-        for (size_t i = 0; i < h->gap_count; i++) {
-            h->gaps[i].start = moved(h->gaps[i].start, by);
-            h->gaps[i].end = moved(h->gaps[i].end, by);
-        }
-    }
+    if (vantage == place_to_vantage(l, forward, (uint32_t)l->vantage_count - 1))
+        move_passing(&h->passing, by);
+    uint32_t next = forward ? vantage + 1 : vantage - 1;
+    bool inner = next < l->vantage_count && flow->views[next].leg != flow->views[vantage].leg;
+    if (inner && h->inner_passing)
+        move_passing(&h->inner_passing[flow->views[vantage].leg], by);
 }
 
 static void move_notes(struct flow *flow, int half, uint32_t vantage, int64_t by)
