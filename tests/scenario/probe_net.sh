@@ -288,7 +288,7 @@ probe_names() {
         ping --count 2 --interval 0.05 one.example.net
     probe_expect "only one family is asked for" 0 ok '.data.addresses | length == 1 and .[0].family == "ipv6"' ping -6 --count 1 $both
     probe_expect "the worst counts" 1 unreachable \
-        '.data.address == "203.0.113.99" and .data.icmp_code == 1 and ([.data.addresses[].class] | sort == ["ok", "unreachable"]) and (.summary | contains("1 of its 2 addresses is well"))' \
+        '.data.address == "203.0.113.99" and .data.icmp_code == 1 and ([.data.addresses[].class] | sort == ["ok", "unreachable"]) and (.summary | contains("1 of 2 addresses is well"))' \
         ping --count 1 $half
     probe_expect "within the time that was given" 1 silent '([.data.addresses[].class] | sort == ["ok", "silent"])' ping --count 1 --timeout 1 $half
     forward "ip6 daddr $REMOTE_6 drop;"

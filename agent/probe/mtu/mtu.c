@@ -40,7 +40,7 @@ struct mtu_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
     struct dp_lookup *lookup;
-    struct dp_addresses *parts; /* of a name */
+    struct dp_parts *parts; /* of a name */
     struct dp_echo *echo;
     struct dp_timer *timer;
     struct dp_dial *dial;
@@ -431,7 +431,7 @@ static uint32_t interface_mtu(const struct mtu_probe *mtu)
 }
 
 static const char *const from_good_to_bad[] = {"ok", "reduced", "inconclusive", "black-hole", NULL};
-static const struct dp_addresses_rules rules = {from_good_to_bad, NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
 
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
@@ -442,7 +442,7 @@ static void on_addresses(void *context, int code, const char *why, const union d
         dp_probe_fail(mtu->probe, code, "%s", why);
         return;
     }
-    if (dp_addresses_take(mtu->probe, &rules, &mtu->target, addresses, count, &mtu->parts))
+    if (dp_addresses_take(mtu->probe, &rules, &mtu->target, NULL, addresses, count, &mtu->parts))
         return;
     mtu->address = addresses[0];
     (void)dp_address_text(&mtu->address, mtu->text);
@@ -470,7 +470,7 @@ static void mtu_stop(void *state)
 {
     struct mtu_probe *mtu = state;
     dp_lookup_drop(mtu->lookup);
-    dp_addresses_free(mtu->parts);
+    dp_parts_free(mtu->parts);
     dp_dial_drop(mtu->dial);
     dp_echo_close(mtu->echo);
     dp_timer_drop(mtu->timer);
@@ -501,7 +501,7 @@ static int mtu_start(struct dp_probe *probe, void **ret_state, struct dp_diag *d
 static void mtu_expire(void *state)
 {
     struct mtu_probe *mtu = state;
-    if (dp_addresses_expire(mtu->parts))
+    if (dp_parts_expire(mtu->parts))
         return;
     if (mtu->echo)
         conclude(mtu);
@@ -515,7 +515,7 @@ static void mtu_print(const json_t *data, FILE *out)
     size_t i;
     json_t *hop;
     const json_t *clamp = json_object_get(data, "clamp");
-    dp_addresses_print(data, out);
+    dp_parts_print(data, "addresses", "address", out);
     fprintf(out, "interface %lld, largest %lld", json_integer_value(json_object_get(data, "interface_mtu")),
             json_integer_value(json_object_get(data, "largest")));
     if (json_is_integer(json_object_get(data, "mss_peer")))

@@ -25,7 +25,7 @@ struct ping_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
     struct dp_lookup *lookup;
-    struct dp_addresses *parts; /* of a name */
+    struct dp_parts *parts; /* of a name */
     struct dp_echo *echo;
     struct dp_timer *timer;
     union dp_address address;
@@ -205,7 +205,7 @@ static void on_tick(void *context)
 }
 
 static const char *const from_good_to_bad[] = {"ok", "loss", "silent", "unreachable", NULL};
-static const struct dp_addresses_rules rules = {from_good_to_bad, NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
 
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
@@ -216,7 +216,7 @@ static void on_addresses(void *context, int code, const char *why, const union d
         dp_probe_fail(ping->probe, code, "%s", why);
         return;
     }
-    if (dp_addresses_take(ping->probe, &rules, &ping->target, addresses, count, &ping->parts))
+    if (dp_addresses_take(ping->probe, &rules, &ping->target, NULL, addresses, count, &ping->parts))
         return;
     ping->address = addresses[0];
     (void)dp_address_text(&ping->address, ping->text);
@@ -235,7 +235,7 @@ static void ping_stop(void *state)
 {
     struct ping_probe *ping = state;
     dp_lookup_drop(ping->lookup);
-    dp_addresses_free(ping->parts);
+    dp_parts_free(ping->parts);
     dp_echo_close(ping->echo);
     dp_timer_drop(ping->timer);
     free(ping->requests);
@@ -277,7 +277,7 @@ static int ping_start(struct dp_probe *probe, void **ret_state, struct dp_diag *
 static void ping_expire(void *state)
 {
     struct ping_probe *ping = state;
-    if (dp_addresses_expire(ping->parts))
+    if (dp_parts_expire(ping->parts))
         return;
     if (ping->echo)
         conclude(ping);
@@ -289,7 +289,7 @@ static void ping_expire(void *state)
 static void ping_print(const json_t *data, FILE *out)
 {
     const json_t *rtt = json_object_get(data, "rtt_ms");
-    dp_addresses_print(data, out);
+    dp_parts_print(data, "addresses", "address", out);
     fprintf(out, "sent %lld, received %lld, loss %.1f %%", json_integer_value(json_object_get(data, "sent")),
             json_integer_value(json_object_get(data, "received")),
             json_number_value(json_object_get(data, "loss")) * 100);

@@ -28,7 +28,7 @@ struct services_probe {
     struct dp_host_port target;
     const char *name; /* that is asked for within TLS */
     struct dp_lookup *lookup;
-    struct dp_addresses *parts; /* of a name */
+    struct dp_parts *parts; /* of a name */
     union dp_address address;
     char text[DP_ADDRESS_TEXT];
     uint16_t numbers[SERVICE_PORTS_MAX], expected[SERVICE_PORTS_MAX];
@@ -139,7 +139,7 @@ static void go_on(struct services_probe *services)
 }
 
 static const char *const from_good_to_bad[] = {"ok", "unexpected", NULL};
-static const struct dp_addresses_rules rules = {from_good_to_bad, "--servername"};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
 
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
@@ -149,7 +149,8 @@ static void on_addresses(void *context, int code, const char *why, const union d
         dp_probe_fail(services->probe, code, "%s", why);
         return;
     }
-    if (dp_addresses_take(services->probe, &rules, &services->target, addresses, count, &services->parts))
+    if (dp_addresses_take(services->probe, &rules, &services->target, "--servername", addresses, count,
+                          &services->parts))
         return;
     services->address = addresses[0];
     (void)dp_address_text(&services->address, services->text);
@@ -167,7 +168,7 @@ static void services_stop(void *state)
 {
     struct services_probe *services = state;
     dp_lookup_drop(services->lookup);
-    dp_addresses_free(services->parts);
+    dp_parts_free(services->parts);
     for (size_t i = 0; services->ports && i < services->count; i++)
         service_knock_free(services->ports[i].knock);
     free(services->ports);
@@ -227,7 +228,7 @@ static int services_start(struct dp_probe *probe, void **ret_state, struct dp_di
 static void services_expire(void *state)
 {
     struct services_probe *services = state;
-    if (dp_addresses_expire(services->parts))
+    if (dp_parts_expire(services->parts))
         return;
     if (services->ports)
         conclude(services);
@@ -240,7 +241,7 @@ static void services_print(const json_t *data, FILE *out)
 {
     size_t i;
     json_t *port;
-    dp_addresses_print(data, out);
+    dp_parts_print(data, "addresses", "address", out);
     json_array_foreach(json_object_get(data, "ports"), i, port)
     {
         const char *class = json_string_value(json_object_get(port, "class"));

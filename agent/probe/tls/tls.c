@@ -22,7 +22,7 @@ struct tls_probe {
     struct dp_host_port target;
     struct tls_target where;
     struct dp_lookup *lookup;
-    struct dp_addresses *parts; /* of a name */
+    struct dp_parts *parts; /* of a name */
     struct tls_ask *handshake;
     struct tls_chain *chains[TLS_VERSIONS];
     unsigned open, budget, handshakes;
@@ -127,7 +127,7 @@ static void on_handshake(void *context, const struct tls_got *got)
 
 static const char *const from_good_to_bad[] = {"ok",       "inconclusive", "no-tls",  "weak",
                                                "mismatch", "untrusted",    "expired", NULL};
-static const struct dp_addresses_rules rules = {from_good_to_bad, "--servername"};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
 
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
@@ -137,7 +137,7 @@ static void on_addresses(void *context, int code, const char *why, const union d
         dp_probe_fail(tls->probe, code, "%s", why);
         return;
     }
-    if (dp_addresses_take(tls->probe, &rules, &tls->target, addresses, count, &tls->parts))
+    if (dp_addresses_take(tls->probe, &rules, &tls->target, "--servername", addresses, count, &tls->parts))
         return;
     tls->where.address = addresses[0];
     (void)dp_address_text(&addresses[0], tls->text);
@@ -160,7 +160,7 @@ static void tls_stop(void *state)
 {
     struct tls_probe *tls = state;
     dp_lookup_drop(tls->lookup);
-    dp_addresses_free(tls->parts);
+    dp_parts_free(tls->parts);
     tls_ask_free(tls->handshake);
     for (int v = TLS_SSL2; v < TLS_VERSIONS; v++)
         tls_chain_free(tls->chains[v]);
@@ -203,7 +203,7 @@ static int tls_start(struct dp_probe *probe, void **ret_state, struct dp_diag *d
 static void tls_expire(void *state)
 {
     struct tls_probe *tls = state;
-    if (dp_addresses_expire(tls->parts))
+    if (dp_parts_expire(tls->parts))
         return;
     if (tls->open)
         conclude(tls);
@@ -216,7 +216,7 @@ static void tls_print(const json_t *data, FILE *out)
 {
     size_t i, k;
     json_t *protocol, *cipher;
-    dp_addresses_print(data, out);
+    dp_parts_print(data, "addresses", "address", out);
     json_array_foreach(json_object_get(data, "protocols"), i, protocol)
     {
         const json_t *offered = json_object_get(protocol, "offered");

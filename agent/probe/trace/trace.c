@@ -30,7 +30,7 @@ struct trace_probe {
     struct dp_host_port target;
     enum trace_mode mode;
     struct dp_lookup *lookup;
-    struct dp_addresses *parts; /* of a name */
+    struct dp_parts *parts; /* of a name */
     struct trace_sender *sender;
     struct trace_listener *listener;
     struct dp_timer *timer;
@@ -271,7 +271,7 @@ static void on_labels(void *context, const char *from, const struct trace_label 
 /* --- the kind --- */
 
 static const char *const from_good_to_bad[] = {"reached", "stopped", "unreachable", NULL};
-static const struct dp_addresses_rules rules = {from_good_to_bad, NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
 
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
@@ -282,7 +282,7 @@ static void on_addresses(void *context, int code, const char *why, const union d
         dp_probe_fail(trace->probe, code, "%s", why);
         return;
     }
-    if (dp_addresses_take(trace->probe, &rules, &trace->target, addresses, count, &trace->parts))
+    if (dp_addresses_take(trace->probe, &rules, &trace->target, NULL, addresses, count, &trace->parts))
         return;
     trace->address = addresses[0];
     if (!trace->target.port && trace->mode == TRACE_UDP)
@@ -303,7 +303,7 @@ static void trace_stop(void *state)
 {
     struct trace_probe *trace = state;
     dp_lookup_drop(trace->lookup);
-    dp_addresses_free(trace->parts);
+    dp_parts_free(trace->parts);
     trace_sender_close(trace->sender);
     trace_listener_close(trace->listener);
     dp_timer_drop(trace->timer);
@@ -360,7 +360,7 @@ static int trace_start(struct dp_probe *probe, void **ret_state, struct dp_diag 
 static void trace_expire(void *state)
 {
     struct trace_probe *trace = state;
-    if (dp_addresses_expire(trace->parts))
+    if (dp_parts_expire(trace->parts))
         return;
     if (trace->sender)
         conclude(trace);
@@ -405,7 +405,7 @@ static void trace_print(const json_t *data, FILE *out)
     size_t i;
     json_t *entry;
     const json_t *entries = json_object_get(data, "addresses");
-    dp_addresses_print(data, out);
+    dp_parts_print(data, "addresses", "address", out);
     if (json_array_size(entries) < 2) {
         print_hops(data, out);
         return;
