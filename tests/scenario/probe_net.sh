@@ -195,8 +195,36 @@ probe_link() {
     probe_refuses "an absent interface" "no interface" link nope0
 }
 
+# vrrp_routers [use_vmac]: keepalived on alice and mallory, 192.0.2.100 at alice's.
+vrrp_routers() {
+    local host priority=150
+    vip='[.data.table[] | select(.address == "192.0.2.100")][0]'
+    for host in alice mallory; do
+        cat >"$LAB_DIR/vrrp_$host.conf" <<END
+global_defs {
+  router_id $host
+}
+vrrp_instance lab {
+  state BACKUP
+  interface eth0
+  virtual_router_id 11
+  priority $priority
+  advert_int 0.2
+  ${1:+use_vmac vrrp11
+  vmac_xmit_base}
+  virtual_ipaddress {
+    192.0.2.100/24
+  }
+}
+END
+        lab_start "vrrp_$host" $host keepalived -n -l -D -f "$LAB_DIR/vrrp_$host.conf" -p "$LAB_DIR/vrrp_$host.pid" -r "$LAB_DIR/vrrp_$host.vrrp" -P
+        priority=100
+    done
+    lab_wait_for 15 lab_in alice bash -c 'ip -4 -o address | grep -q 192.0.2.100' || lab_die "VRRP: $(cat "${LAB_LOG[vrrp_alice]}")"
+}
+
 probe_arp() { # on the net of mx1 and lb1: two more hosts on their wire
-    local host number=50
+    local host vip number=50
     export XDG_STATE_HOME=$LAB_DIR/state
     lab_in mx1 ip route replace default via $LB1_4
     for host in alice mallory; do
@@ -227,8 +255,23 @@ probe_arp() { # on the net of mx1 and lb1: two more hosts on their wire
     probe_refuses "an absent interface" "neither an interface" arp nope0
     probe_refuses "a foreign prefix" "no interface of this host" arp 198.18.0.0/24
     probe_refuses "no Ethernet" "no Ethernet" arp lo
-    ip netns del "$LAB-alice"
-    ip netns del "$LAB-mallory"
+    lab_in alice ip link set eth0 address 02:00:00:00:00:51
+    vrrp_routers use_vmac
+    probe_expect "keepalived with the MAC of the group" 0 ok "$vip | .mac == \"00:00:5e:00:01:0b\" and (.virtual | contains(\"VRRP\"))" arp eth0
+    lab_stop vrrp_alice
+    lab_wait_for 10 lab_in mallory bash -c 'ip -4 -o address | grep -q 192.0.2.100' || lab_die "no failover: $(cat "${LAB_LOG[vrrp_mallory]}")"
+    probe_expect "the other router takes over" 0 ok "$vip.mac == \"00:00:5e:00:01:0b\" and .data.changes == []" arp eth0
+    lab_stop vrrp_mallory
+    vrrp_routers
+    probe_expect "keepalived with the routers' own MACs" 0 ok "$vip.virtual == null" arp eth0
+    lab_stop vrrp_alice
+    lab_wait_for 10 lab_in mallory bash -c 'ip -4 -o address | grep -q 192.0.2.100' || lab_die "no failover"
+    probe_expect "which at a failover is a change" 1 changed '[.data.changes[] | select(.address == "192.0.2.100")] | length == 1' arp eth0
+    lab_stop vrrp_mallory
+    for host in alice mallory; do
+        for number in $(ip netns pids "$LAB-$host"); do kill "$number"; done
+        ip netns del "$LAB-$host"
+    done
     unset XDG_STATE_HOME
 }
 
