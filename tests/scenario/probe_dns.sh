@@ -6,6 +6,8 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/probe_lib.sh"
 only=${1:-}
 SECOND_4=203.0.113.26
+NSD_RECORDS='@ NS ns3
+ns3 A 203.0.113.27'
 
 # zone FILE SERIAL [EXTRA]: example.net as the primary has it, with records in addition.
 zone() {
@@ -47,7 +49,7 @@ END
 }
 
 servers_up() {
-    local extra
+    local extra z
     lab_in remote ip address add $SECOND_4/24 dev eth0
     mkdir -p "/etc/netns/$LAB-mx1"
     echo "nameserver 127.0.0.1" >"/etc/netns/$LAB-mx1/resolv.conf"
@@ -74,7 +76,9 @@ END
     { echo '$TTL 300'; echo '@ SOA ns1.example.net. h 1 3600 600 86400 60'; echo '@ NS ns1.example.net.'
         echo '10 PTR mx1.example.net.'; echo '11 PTR nowhere.example.net.'; } >"$LAB_DIR/reverse"
     zone "$LAB_DIR/sec" 7
+    zone "$LAB_DIR/nsdzone" 2026010101 "$NSD_RECORDS"
     bind_up one remote $REMOTE_4 "
+        zone nsd.test { type primary; file \"$LAB_DIR/nsdzone\"; };
         zone sec.test { type primary; file \"$LAB_DIR/sec\"; allow-transfer { $SECOND_4; }; };
         zone example.net { type primary; file \"$LAB_DIR/one\"; };
         zone differs.test { type primary; file \"$LAB_DIR/one\"; };
@@ -90,11 +94,12 @@ END
         zone bad.test { type primary; file \"$LAB_DIR/bad\"; };
         zone differs.test { type primary; file \"$LAB_DIR/differs\"; };
         zone refused.test { type primary; file \"$LAB_DIR/one\"; allow-query { none; }; };
+        zone nsd.test { type secondary; primaries { $REMOTE_4; }; };
         zone sec.test { type secondary; primaries { $REMOTE_4; }; transfer-source $SECOND_4; };
         zone broken.test { type primary; file \"$LAB_DIR/none\"; };
         zone lame.test { type forward; forward only; forwarders { $REMOTE_4; }; };" "recursion yes; allow-recursion { any; };"
-    local zones='' z
-    for z in example.net bad.test null.test deep.test big.test lame.test refused.test sec.test 113.0.203.in-addr.arpa differs.test; do
+    local zones=''
+    for z in example.net bad.test null.test deep.test big.test lame.test refused.test sec.test nsd.test 113.0.203.in-addr.arpa differs.test; do
         zones+="zone $z { type static-stub; server-addresses { $REMOTE_4; }; };"
     done
     zones+="zone broken.test { type static-stub; server-addresses { $SECOND_4; }; };"
@@ -153,6 +158,85 @@ probe_zone() {
     probe_expect "a server that is silent" 1 unreachable '.data.servers | any(.serial == null)' zone --timeout 7 example.net
     lab_in edge1 nft delete table inet probe
     probe_refuses "no zone of its own" "lies in example.net" zone www.example.net
+    probe_refuses "no zone at all" "which zone" zone
+}
+
+# reload FILE SERIAL ZONE [EXTRA]: BIND on remote reads this zone anew.
+reload() {
+    zone "$1" "$2" "${4:-}"
+    kill -HUP "$(pgrep -P "${LAB_PID[bind_one]}" named || echo "${LAB_PID[bind_one]}")"
+    lab_wait_for 10 lab_in mx1 bash -c "dig +short @$REMOTE_4 SOA $3 | grep -q ' $2 '" || lab_die "no reload of $3"
+}
+
+# Zones as BIND's own configuration lists them, on the host of the secondary.
+probe_named() {
+    local conf=$LAB_DIR/bind_two/named.conf own=$LAB_DIR/lists.conf
+    export PROBE_HOST=remote
+    mkdir -p "/etc/netns/$LAB-remote"
+    echo "nameserver $SECOND_4" >"/etc/netns/$LAB-remote/resolv.conf"
+    lab_wait_for 10 lab_in mx1 bash -c "dig +short +norecurse @$SECOND_4 SOA sec.test | grep -q ." || lab_die "no transfer"
+    reload "$LAB_DIR/sec" 9 sec.test
+    probe_same "zones that named-checkconf counts" \
+        "$(lab_in remote "$PROBE_BIN" probe zone --local --json --named-conf "$conf" | jq -r '.results[0].data.zones[].zone' | sort | tr '\n' ' ')" \
+        "$(named-checkconf -l "$conf" | awk '$4 ~ /^(primary|secondary|master|slave)$/ {print $1}' | sort | tr '\n' ' ')"
+    probe_expect "a secondary, by its own configuration" 1 behind \
+        '(.data.zones | length == 1) and .data.zones[0].type == "secondary" and .data.zone == "sec.test" and (.data.servers | any(.behind == 2)) and .data.zones[0].class == "behind"' \
+        zone --named-conf "$conf" sec.test
+    printf 'include "%s";\n' "$conf" >"$own"
+    probe_expect "all of them, by an include" 1 lame \
+        '([.data.zones[].class] | index("in-sync") and index("behind") and index("lame")) and (.summary | contains("zones"))' zone --named-conf "$own"
+    probe_expect "no more time than was given" 1 lame '.data.zones | length == 7' zone --timeout 9 --named-conf "$own"
+    printf '\nzone "x.test" {\n type primry;\n};\n' >"$own"
+    probe_refuses "a word that BIND does not know" "lists.conf, line 3: no type" zone --named-conf "$own"
+    printf 'zone "x.test" { type primary }' >"$own"
+    probe_refuses "a semicolon that is missing" "lists.conf, line 1: expected ';'" zone --named-conf "$own"
+    probe_refuses "a file that is not there" "nothing.conf" zone --named-conf "$LAB_DIR/nothing.conf"
+    mkfifo "$LAB_DIR/pipe"
+    probe_refuses "a pipe" "no regular file" zone --named-conf "$LAB_DIR/pipe"
+    probe_refuses "a zone that is not in it" "no primary or secondary zone" zone --named-conf "$conf" other.test
+    unset PROBE_HOST
+}
+
+# NSD as a secondary of BIND: another server's word for the same things.
+probe_nsd() {
+    local dir=$LAB_DIR/nsd there='[.data.servers[] | select(.server | startswith("203.0.113.27"))][0]'
+    mkdir -p "$dir"
+    lab_in remote ip address add 203.0.113.27/24 dev eth0
+    cat >"$dir/nsd.conf" <<END
+server:
+  ip-address: 203.0.113.27
+  username: ""
+  chroot: ""
+  zonesdir: "$dir"
+  database: ""
+  pidfile: "$dir/pid"
+  xfrdfile: "$dir/xfrd"
+  xfrdir: "$dir"
+  zonelistfile: "$dir/list"
+  logfile: "$dir/log"
+  verbosity: 2
+remote-control:
+  control-enable: no
+zone:
+  name: nsd.test
+  request-xfr: AXFR $REMOTE_4@53 NOKEY
+  allow-notify: $REMOTE_4 NOKEY
+zone:
+  name: example.net
+  request-xfr: AXFR $REMOTE_4@53 NOKEY
+  provide-xfr: 192.0.2.10 NOKEY
+END
+    lab_start nsd remote nsd -d -c "$dir/nsd.conf"
+    lab_wait_for 20 lab_in mx1 bash -c "dig +short +norecurse @203.0.113.27 SOA nsd.test | grep -q ." ||
+        lab_die "NSD: $(cat "${LAB_LOG[nsd]}" "$dir/log" | tail -n 5)"
+    probe_expect "NSD has all" 0 in-sync \
+        "(.data.servers | length == 3 and all(.aa and .behind == 0)) and $there.transfer_refused and $there.name == \"ns3.nsd.test\"" zone nsd.test
+    probe_expect "NSD lets us transfer" 0 in-sync "$there.transfer_refused == false" zone --server 203.0.113.27 example.net
+    reload "$LAB_DIR/nsdzone" 2026010105 nsd.test "$NSD_RECORDS"
+    probe_expect "NSD was not told" 1 behind "$there | .serial == 2026010101 and .behind == 4" zone nsd.test
+    probe_same "dig's serial" "$(jq "[.results[0] | $there.serial][0]" "$LAB_DIR/probe.json")" \
+        "$(lab_in mx1 dig +short +norecurse @203.0.113.27 SOA nsd.test | cut -d' ' -f3)"
+    probe_expect "a zone that NSD does not have" 1 lame "$there | .state == \"lame\" and .rcode == \"REFUSED\"" zone --server 203.0.113.27 bad.test
 }
 
 probe_dnsbl() {
@@ -205,7 +289,7 @@ probe_mx() { # the probe smtp with a domain: every MX, every address
 
 lab_trap
 lab_up || lab_die "no lab"
-trap 'rc=$?; trap - EXIT; rm -rf "/etc/netns/$LAB-mx1"; lab_down; exit $rc' EXIT
+trap 'rc=$?; trap - EXIT; rm -rf "/etc/netns/$LAB-mx1" "/etc/netns/$LAB-remote"; lab_down; exit $rc' EXIT
 servers_up
-for kind in ${only:-dns zone dnsbl mx}; do "probe_$kind"; done
+for kind in ${only:-dns zone nsd named dnsbl mx}; do "probe_$kind"; done
 probe_end

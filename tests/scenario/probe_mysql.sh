@@ -38,6 +38,15 @@ probe_expect "a server that is no replica" 0 ok '.data.replica == false and .sta
 probe_expect "a wrong password" 1 auth-failed 'true' mysql --auth-file "$LAB_DIR/wrong" $ONE
 probe_same "the password in the document" "$(grep -c -e wrong-word "$LAB_DIR/probe.json" "$LAB_DIR/probe.err" | grep -vc ':0')" 0
 probe_expect "nobody listens" 1 unreachable 'true' mysql $auth $REMOTE_4:9
+mkdir -p "/etc/netns/$LAB-mx1"
+printf '%s db.example.net\n203.0.113.26 db.example.net\n' $REMOTE_4 >"/etc/netns/$LAB-mx1/hosts"
+lab_in remote ip address add 203.0.113.26/24 dev eth0
+probe_expect "a name with two addresses, one without server" 1 unreachable \
+    '.data.address == "203.0.113.26" and ([.data.addresses[] | select(.class == "ok")][0].version | contains("MariaDB"))' mysql $auth db.example.net:3306
+probe_same "the other address alone" "$(printf '%s db.example.net\n' $REMOTE_4 >"/etc/netns/$LAB-mx1/hosts"
+    lab_in mx1 "$PROBE_BIN" probe mysql --local --json $auth db.example.net:3306 | jq -c '.results[0] | [.class, (.data.addresses | length), .data.replica]')" \
+    '["ok",1,false]'
+rm -rf "/etc/netns/$LAB-mx1"
 db two "CHANGE MASTER TO MASTER_HOST='$REMOTE_4', MASTER_PORT=3306, MASTER_USER='repl', MASTER_PASSWORD='r', MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=4; START SLAVE;"
 lab_wait_for 20 bash -c "ip netns exec $LAB-remote mariadb -N -S $LAB_DIR/two/sock -u root -e 'SELECT COUNT(*) FROM ops.heartbeat' 2>/dev/null | grep -q 1" || lab_die "no replication"
 probe_expect "a replica that keeps up" 0 ok \

@@ -195,8 +195,36 @@ probe_link() {
     probe_refuses "an absent interface" "no interface" link nope0
 }
 
+# vrrp_routers [use_vmac]: keepalived on alice and mallory, 192.0.2.100 at alice's.
+vrrp_routers() {
+    local host priority=150
+    vip='[.data.table[] | select(.address == "192.0.2.100")][0]'
+    for host in alice mallory; do
+        cat >"$LAB_DIR/vrrp_$host.conf" <<END
+global_defs {
+  router_id $host
+}
+vrrp_instance lab {
+  state BACKUP
+  interface eth0
+  virtual_router_id 11
+  priority $priority
+  advert_int 0.2
+  ${1:+use_vmac vrrp11
+  vmac_xmit_base}
+  virtual_ipaddress {
+    192.0.2.100/24
+  }
+}
+END
+        lab_start "vrrp_$host" $host keepalived -n -l -D -f "$LAB_DIR/vrrp_$host.conf" -p "$LAB_DIR/vrrp_$host.pid" -r "$LAB_DIR/vrrp_$host.vrrp" -P
+        priority=100
+    done
+    lab_wait_for 15 lab_in alice bash -c 'ip -4 -o address | grep -q 192.0.2.100' || lab_die "VRRP: $(cat "${LAB_LOG[vrrp_alice]}")"
+}
+
 probe_arp() { # on the net of mx1 and lb1: two more hosts on their wire
-    local host number=50
+    local host vip number=50
     export XDG_STATE_HOME=$LAB_DIR/state
     lab_in mx1 ip route replace default via $LB1_4
     for host in alice mallory; do
@@ -227,8 +255,23 @@ probe_arp() { # on the net of mx1 and lb1: two more hosts on their wire
     probe_refuses "an absent interface" "neither an interface" arp nope0
     probe_refuses "a foreign prefix" "no interface of this host" arp 198.18.0.0/24
     probe_refuses "no Ethernet" "no Ethernet" arp lo
-    ip netns del "$LAB-alice"
-    ip netns del "$LAB-mallory"
+    lab_in alice ip link set eth0 address 02:00:00:00:00:51
+    vrrp_routers use_vmac
+    probe_expect "keepalived with the MAC of the group" 0 ok "$vip | .mac == \"00:00:5e:00:01:0b\" and (.virtual | contains(\"VRRP\"))" arp eth0
+    lab_stop vrrp_alice
+    lab_wait_for 10 lab_in mallory bash -c 'ip -4 -o address | grep -q 192.0.2.100' || lab_die "no failover: $(cat "${LAB_LOG[vrrp_mallory]}")"
+    probe_expect "the other router takes over" 0 ok "$vip.mac == \"00:00:5e:00:01:0b\" and .data.changes == []" arp eth0
+    lab_stop vrrp_mallory
+    vrrp_routers
+    probe_expect "keepalived with the routers' own MACs" 0 ok "$vip.virtual == null" arp eth0
+    lab_stop vrrp_alice
+    lab_wait_for 10 lab_in mallory bash -c 'ip -4 -o address | grep -q 192.0.2.100' || lab_die "no failover"
+    probe_expect "which at a failover is a change" 1 changed '[.data.changes[] | select(.address == "192.0.2.100")] | length == 1' arp eth0
+    lab_stop vrrp_mallory
+    for host in alice mallory; do
+        for number in $(ip netns pids "$LAB-$host"); do kill "$number"; done
+        ip netns del "$LAB-$host"
+    done
     unset XDG_STATE_HOME
 }
 
@@ -272,9 +315,63 @@ while True: c, _ = s.accept(); time.sleep(1); c.close()"
     probe_same "without permission" "$(lab_in mx1 setpriv --reuid nobody --clear-groups "$PROBE_BIN" probe firewall --local $REMOTE_4:25 2>&1 | grep -c CAP_NET_ADMIN)" 1
 }
 
+# Names with several addresses, as a hosts file has them: each address has its entry, and the worst one's class counts.
+probe_names() {
+    local both="both.example.net" half="half.example.net" hosts=/etc/netns/$LAB-mx1/hosts kind
+    mkdir -p "${hosts%/*}"
+    printf '%s both.example.net half.example.net one.example.net\n%s both.example.net\n203.0.113.99 half.example.net\n198.51.100.99 nobody.example.net\n' \
+        $REMOTE_4 $REMOTE_6 >"$hosts"
+    serve 2540 "pass"
+    serve 2542 "c.sendall(b'220 mx.example.net ESMTP\r\n')"
+    local entries="([.data.addresses[].address] | sort == [\"2001:db8:3::25\", \"$REMOTE_4\"])"
+    entries=${entries/2001:db8:3::25/$REMOTE_6}
+    probe_expect "both answer" 0 ok "$entries and (.data.addresses | all(.class == \"ok\" and .received == 2)) and .data.received == 2 and (.summary | contains(\"2 addresses\"))" \
+        ping --count 2 --interval 0.05 $both
+    probe_expect "one address: its fields, and one entry" 0 ok '.data.addresses == [.data.addresses[0]] and .data.address == .data.addresses[0].address' \
+        ping --count 2 --interval 0.05 one.example.net
+    probe_expect "only one family is asked for" 0 ok '.data.addresses | length == 1 and .[0].family == "ipv6"' ping -6 --count 1 $both
+    probe_expect "the worst counts" 1 unreachable \
+        '.data.address == "203.0.113.99" and .data.icmp_code == 1 and ([.data.addresses[].class] | sort == ["ok", "unreachable"]) and (.summary | contains("1 of 2 addresses is well"))' \
+        ping --count 1 $half
+    probe_expect "within the time that was given" 1 silent '([.data.addresses[].class] | sort == ["ok", "silent"])' ping --count 1 --timeout 1 $half
+    forward "ip6 daddr $REMOTE_6 drop;"
+    probe_expect "one family is dropped" 1 silent ".data.address == \"$REMOTE_6\"" ping --count 2 --interval 0.05 --timeout 3 $both
+    probe_expect "a path that stops, and one that does not" 1 stopped \
+        "$entries and .data.address == \"$REMOTE_6\" and ([.data.addresses[] | select(.class == \"reached\")][0].hops | length == 3)" trace --rounds 1 $both
+    forward ''
+    probe_expect "all paths" 0 reached "$entries and (.data.addresses | all(.hops | length == 3)) and (.data.hops | length == 3)" trace --mode tcp --rounds 1 $both:2540
+    probe_expect "all that the interface takes, both" 0 ok "$entries and (.data.addresses | all(.largest == 1500))" mtu $both
+    lab_in edge1 ip link set eth1 mtu 1400
+    rules edge1 'chain o { type filter hook output priority 0; icmpv6 type packet-too-big drop; };'
+    lab_in mx1 sh -c 'ip route flush cache; ip -6 route flush cache'
+    probe_expect "told in one family, a black hole in the other" 1 black-hole \
+        "$entries and .data.address == \"$REMOTE_6\" and ([.data.addresses[].class] | sort == [\"black-hole\", \"reduced\"])" mtu $both
+    rules edge1
+    lab_in edge1 ip link set eth1 mtu 1500
+    probe_expect "ports of both" 0 ok "$entries and (.data.addresses | all(.ports[0].protocol == \"smtp\"))" services --ports 2542 $both
+    forward "ip6 daddr $REMOTE_6 tcp dport 2542 drop;"
+    probe_expect "an open port at one of them only" 1 unexpected ".data.address == \"$REMOTE_4\"" services --ports 2542 --expect none $both
+    forward ''
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$LAB_DIR/k.pem" -out "$LAB_DIR/c.pem" -days 30 -subj /CN=x \
+        -addext subjectAltName=DNS:both.example.net 2>/dev/null
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$LAB_DIR/k6.pem" -out "$LAB_DIR/c6.pem" -days 30 -subj /CN=y \
+        -addext subjectAltName=DNS:else.example.net 2>/dev/null
+    cat "$LAB_DIR/c.pem" "$LAB_DIR/c6.pem" >"$LAB_DIR/trust.pem"
+    lab_start tls4 remote openssl s_server -quiet -accept $REMOTE_4:2541 -cert "$LAB_DIR/c.pem" -key "$LAB_DIR/k.pem" -min_protocol TLSv1.2
+    lab_start tls6 remote openssl s_server -quiet -accept "[$REMOTE_6]:2541" -cert "$LAB_DIR/c6.pem" -key "$LAB_DIR/k6.pem" -min_protocol TLSv1.2
+    lab_wait_for 5 lab_in remote bash -c '[ "$(ss -Hltn sport = :2541 | wc -l)" = 2 ]' || lab_die "TLS servers"
+    SSL_CERT_FILE=$LAB_DIR/trust.pem probe_expect "two certificates, one of another name" 1 mismatch \
+        "$entries and .data.address == \"$REMOTE_6\" and ([.data.addresses[].class] | sort == [\"mismatch\", \"ok\"])" tls $both:2541
+    for kind in "ping --count 1" "mtu"; do
+        probe_expect "$kind: no route to one family: left out" 0 ok '([.data.addresses[] | select(.skipped)] | length == 1) and (.summary | contains("no IPv6"))' \
+            $(lab_in mx1 ip -6 route flush table main; echo $kind) $both
+    done
+    rm -rf "${hosts%/*}"
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 lab_in remote sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 for host in lb1 edge1; do lab_in $host sysctl -q net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=10000; done
-for kind in ${only:-link tcp ping mtu trace arp firewall}; do "probe_$kind"; done
+for kind in ${only:-link tcp ping mtu trace arp firewall names}; do "probe_$kind"; done
 probe_end

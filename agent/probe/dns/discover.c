@@ -13,8 +13,9 @@
 
 struct address_ask {
     struct dns_discovery *owner;
-    struct dp_dns_query *query;
+    struct dp_dns_query *query, *again;
     char name[DP_DNS_NAME];
+    uint16_t type;
 };
 
 struct dns_discovery {
@@ -69,10 +70,27 @@ static void add_server(struct dns_discovery *d, const char *address, const char 
     (void)snprintf(server->name, sizeof server->name, "%s", name);
 }
 
+static void on_address(void *context, const struct dp_dns_answer *answer);
+
+/* A named server that only serves its own zones cannot tell where a name server of another zone is: the
+ * system's resolvers can. False: they were asked already, or the answer stands. */
+static bool ask_system(struct address_ask *ask, const struct dp_dns_answer *answer)
+{
+    struct dns_discovery *d = ask->owner;
+    struct dp_dns_question question = {NULL, ask->name, ask->type, true, QUERY_MS};
+    bool said = answer->code == 0 &&
+                (answer->message.rcode == DP_DNS_NOERROR || answer->message.rcode == DP_DNS_NXDOMAIN);
+    if (said || ask->again || !d->resolvers || d->servers[d->asker].role != DNS_NAMED)
+        return false;
+    return dp_dns_query_start(dp_probe_loop(d->probe), &question, on_address, ask, &ask->again, NULL) == 0;
+}
+
 static void on_address(void *context, const struct dp_dns_answer *answer)
 {
     struct address_ask *ask = context;
     struct dns_discovery *d = ask->owner;
+    if (ask_system(ask, answer))
+        return;
     for (size_t i = 0; !answer->code && i < answer->message.count; i++) {
         const struct dp_dns_record *record = &answer->message.records[i];
         char text[DP_ADDRESS_TEXT];
@@ -99,6 +117,7 @@ static void ask_addresses(struct dns_discovery *d, const struct dp_dns_message *
             struct dp_dns_question question = {d->resolvers ? d->servers[d->asker].address : NULL,
                                                record->target, v6 ? DP_DNS_AAAA : DP_DNS_A, true, QUERY_MS};
             ask->owner = d;
+            ask->type = question.type;
             (void)snprintf(ask->name, sizeof ask->name, "%s", record->target);
             if (dp_dns_query_start(dp_probe_loop(d->probe), &question, on_address, ask, &ask->query, NULL))
                 continue;
@@ -220,8 +239,10 @@ void dns_discovery_free(struct dns_discovery *d)
     if (!d)
         return;
     dp_dns_query_drop(d->query);
-    for (size_t i = 0; i < d->ask_count; i++)
+    for (size_t i = 0; i < d->ask_count; i++) {
         dp_dns_query_drop(d->asks[i].query);
+        dp_dns_query_drop(d->asks[i].again);
+    }
     dp_timer_drop(d->timer);
     free(d);
 }

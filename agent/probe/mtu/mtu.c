@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/probe/core/addresses.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/mtu/search.h"
 #include "agent/probe/net/dial.h"
@@ -39,6 +40,7 @@ struct mtu_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
     struct dp_lookup *lookup;
+    struct dp_parts *parts; /* of a name */
     struct dp_echo *echo;
     struct dp_timer *timer;
     struct dp_dial *dial;
@@ -428,19 +430,26 @@ static uint32_t interface_mtu(const struct mtu_probe *mtu)
     return value < (int)FLOOR4 ? FLOOR4 : value > 65535 ? 65535U : (uint32_t)value;
 }
 
+static const char *const from_good_to_bad[] = {"ok", "reduced", "inconclusive", "black-hole", NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
+
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
 {
     struct mtu_probe *mtu = context;
     struct dp_diag diag = {""};
-    (void)count;
     if (code) {
         dp_probe_fail(mtu->probe, code, "%s", why);
         return;
     }
+    if (dp_addresses_take(mtu->probe, &rules, &mtu->target, NULL, addresses, count, &mtu->parts))
+        return;
     mtu->address = addresses[0];
     (void)dp_address_text(&mtu->address, mtu->text);
     mtu->top = interface_mtu(mtu);
+    // loopback takes more than an echo request can have
+    uint32_t most = DP_ECHO_PAYLOAD_MAX + (is_v6(mtu) ? HEADERS6 : HEADERS4);
+    mtu->top = mtu->top > most ? most : mtu->top;
     uint32_t floor = is_v6(mtu) ? FLOOR6 : FLOOR4;
     mtu_search_init(&mtu->search, floor < mtu->top ? floor : mtu->top, mtu->top);
     int rc = dp_echo_open(dp_probe_loop(mtu->probe), dp_probe_request(mtu->probe), &mtu->address,
@@ -461,6 +470,7 @@ static void mtu_stop(void *state)
 {
     struct mtu_probe *mtu = state;
     dp_lookup_drop(mtu->lookup);
+    dp_parts_free(mtu->parts);
     dp_dial_drop(mtu->dial);
     dp_echo_close(mtu->echo);
     dp_timer_drop(mtu->timer);
@@ -491,6 +501,8 @@ static int mtu_start(struct dp_probe *probe, void **ret_state, struct dp_diag *d
 static void mtu_expire(void *state)
 {
     struct mtu_probe *mtu = state;
+    if (dp_parts_expire(mtu->parts))
+        return;
     if (mtu->echo)
         conclude(mtu);
     else
@@ -503,6 +515,7 @@ static void mtu_print(const json_t *data, FILE *out)
     size_t i;
     json_t *hop;
     const json_t *clamp = json_object_get(data, "clamp");
+    dp_parts_print(data, "addresses", "address", out);
     fprintf(out, "interface %lld, largest %lld", json_integer_value(json_object_get(data, "interface_mtu")),
             json_integer_value(json_object_get(data, "largest")));
     if (json_is_integer(json_object_get(data, "mss_peer")))

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/probe/core/addresses.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/mysql/session.h"
 #include "agent/probe/net/resolve.h"
@@ -21,6 +22,7 @@ struct mysql_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
     struct dp_lookup *lookup;
+    struct dp_parts *parts; /* of a name */
     struct mysql_work *work;
     struct mysql_plan plan;
 };
@@ -116,16 +118,21 @@ static void on_worked(uv_work_t *handle, int status)
     free(work);
 }
 
+static const char *const from_good_to_bad[] = {"ok",          "lagging",     "stopped", "broken",
+                                               "auth-failed", "unreachable", NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
+
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
 {
     struct mysql_probe *mysql = context;
     char text[DP_ADDRESS_TEXT];
-    (void)count;
     if (code) {
         dp_probe_fail(mysql->probe, code, "%s", why);
         return;
     }
+    if (dp_addresses_take(mysql->probe, &rules, &mysql->target, NULL, addresses, count, &mysql->parts))
+        return;
     struct mysql_work *work = calloc(1, sizeof *work);
     if (work) {
         (void)snprintf(mysql->plan.address, sizeof mysql->plan.address, "%s",
@@ -173,6 +180,7 @@ static void mysql_stop(void *state)
 {
     struct mysql_probe *mysql = state;
     dp_lookup_drop(mysql->lookup);
+    dp_parts_free(mysql->parts);
     if (mysql->work)
         mysql->work->owner = NULL; // goes on by itself, and frees itself
     dp_auth_forget(&mysql->plan.auth);
@@ -208,9 +216,15 @@ static int mysql_start(struct dp_probe *probe, void **ret_state, struct dp_diag 
 static void mysql_expire(void *state)
 {
     struct mysql_probe *mysql = state;
+    if (dp_parts_expire(mysql->parts))
+        return;
     if (!mysql->work)
         dp_probe_fail(mysql->probe, DP_ERR_TIMEOUT, "the name %s could not be looked up in time",
                       mysql->target.host);
+    else if (uv_cancel((uv_req_t *)&mysql->work->work) == 0) // no thread had it yet
+        dp_probe_finish(mysql->probe, "inconclusive", "Give it more time with --timeout.",
+                        "%s:%u was not asked: other questions took the time", mysql->target.host,
+                        mysql->plan.port);
     else
         dp_probe_finish(
             mysql->probe, "unreachable",
@@ -222,6 +236,7 @@ static void mysql_print(const json_t *data, FILE *out)
 {
     size_t i;
     json_t *entry;
+    dp_parts_print(data, "addresses", "address", out);
     json_array_foreach(json_object_get(data, "channels"), i, entry) fprintf(
         out, "from %s: IO thread %s, SQL thread %s\n", json_string_value(json_object_get(entry, "source")),
         json_string_value(json_object_get(entry, "io_thread")),

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/probe/core/addresses.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/net/dial.h"
 #include "agent/probe/net/echo.h"
@@ -24,6 +25,7 @@ struct ping_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
     struct dp_lookup *lookup;
+    struct dp_parts *parts; /* of a name */
     struct dp_echo *echo;
     struct dp_timer *timer;
     union dp_address address;
@@ -202,16 +204,20 @@ static void on_tick(void *context)
                           (unsigned long long)ping->sent, ping->text);
 }
 
+static const char *const from_good_to_bad[] = {"ok", "loss", "silent", "unreachable", NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
+
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
 {
     struct ping_probe *ping = context;
     struct dp_diag diag = {""};
-    (void)count;
     if (code) {
         dp_probe_fail(ping->probe, code, "%s", why);
         return;
     }
+    if (dp_addresses_take(ping->probe, &rules, &ping->target, NULL, addresses, count, &ping->parts))
+        return;
     ping->address = addresses[0];
     (void)dp_address_text(&ping->address, ping->text);
     int rc = dp_echo_open(dp_probe_loop(ping->probe), dp_probe_request(ping->probe), &ping->address,
@@ -229,6 +235,7 @@ static void ping_stop(void *state)
 {
     struct ping_probe *ping = state;
     dp_lookup_drop(ping->lookup);
+    dp_parts_free(ping->parts);
     dp_echo_close(ping->echo);
     dp_timer_drop(ping->timer);
     free(ping->requests);
@@ -270,6 +277,8 @@ static int ping_start(struct dp_probe *probe, void **ret_state, struct dp_diag *
 static void ping_expire(void *state)
 {
     struct ping_probe *ping = state;
+    if (dp_parts_expire(ping->parts))
+        return;
     if (ping->echo)
         conclude(ping);
     else
@@ -280,6 +289,7 @@ static void ping_expire(void *state)
 static void ping_print(const json_t *data, FILE *out)
 {
     const json_t *rtt = json_object_get(data, "rtt_ms");
+    dp_parts_print(data, "addresses", "address", out);
     fprintf(out, "sent %lld, received %lld, loss %.1f %%", json_integer_value(json_object_get(data, "sent")),
             json_integer_value(json_object_get(data, "received")),
             json_number_value(json_object_get(data, "loss")) * 100);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/probe/core/addresses.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/net/resolve.h"
 #include "agent/probe/services/knock.h"
@@ -25,7 +26,9 @@ struct port_state {
 struct services_probe {
     struct dp_probe *probe;
     struct dp_host_port target;
+    const char *name; /* that is asked for within TLS */
     struct dp_lookup *lookup;
+    struct dp_parts *parts; /* of a name */
     union dp_address address;
     char text[DP_ADDRESS_TEXT];
     uint16_t numbers[SERVICE_PORTS_MAX], expected[SERVICE_PORTS_MAX];
@@ -123,8 +126,7 @@ static void go_on(struct services_probe *services)
         struct port_state *port = &services->ports[services->next++];
         union dp_address to = services->address;
         dp_address_set_port(&to, port->port);
-        if (service_knock_start(services->probe, &to, services->target.host, on_knocked, port,
-                                &port->knock)) {
+        if (service_knock_start(services->probe, &to, services->name, on_knocked, port, &port->knock)) {
             dp_probe_fail(services->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
             return;
         }
@@ -136,15 +138,20 @@ static void go_on(struct services_probe *services)
         conclude(services);
 }
 
+static const char *const from_good_to_bad[] = {"ok", "unexpected", NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
+
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
 {
     struct services_probe *services = context;
-    (void)count;
     if (code) {
         dp_probe_fail(services->probe, code, "%s", why);
         return;
     }
+    if (dp_addresses_take(services->probe, &rules, &services->target, "--servername", addresses, count,
+                          &services->parts))
+        return;
     services->address = addresses[0];
     (void)dp_address_text(&services->address, services->text);
     services->ports = calloc(services->count, sizeof *services->ports);
@@ -161,6 +168,7 @@ static void services_stop(void *state)
 {
     struct services_probe *services = state;
     dp_lookup_drop(services->lookup);
+    dp_parts_free(services->parts);
     for (size_t i = 0; services->ports && i < services->count; i++)
         service_knock_free(services->ports[i].knock);
     free(services->ports);
@@ -200,6 +208,9 @@ static int services_start(struct dp_probe *probe, void **ret_state, struct dp_di
     int rc = dp_host_port_parse(target[0] ? target : "localhost", &services->target, diag);
     if (!rc && services->target.port)
         rc = dp_fail(diag, DP_ERR_USAGE, "target '%s': the ports go into --ports", target);
+    services->name = dp_request_text(request, "--servername");
+    if (!services->name)
+        services->name = services->target.host;
     if (!rc)
         rc = read_ports(services, request, diag);
     if (!rc)
@@ -217,6 +228,8 @@ static int services_start(struct dp_probe *probe, void **ret_state, struct dp_di
 static void services_expire(void *state)
 {
     struct services_probe *services = state;
+    if (dp_parts_expire(services->parts))
+        return;
     if (services->ports)
         conclude(services);
     else
@@ -228,6 +241,7 @@ static void services_print(const json_t *data, FILE *out)
 {
     size_t i;
     json_t *port;
+    dp_parts_print(data, "addresses", "address", out);
     json_array_foreach(json_object_get(data, "ports"), i, port)
     {
         const char *class = json_string_value(json_object_get(port, "class"));
@@ -250,6 +264,8 @@ static const struct dp_probe_option options[] = {
      "which to try, such as 25,80,8000-8010 (default: the usual ones)"},
     {"--expect", DP_OPT_TEXT, "LIST", NULL, 0, 0, NULL, false,
      "declared ports; any other that is open is a fault ('none': all)"},
+    {"--servername", DP_OPT_TEXT, "NAME", NULL, 0, 0, NULL, false,
+     "the name to ask for within TLS (default: the host)"},
 };
 
 const struct dp_probe_kind dp_probe_services = {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/probe/core/addresses.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/net/resolve.h"
 #include "agent/probe/net/tls.h"
@@ -21,6 +22,7 @@ struct tls_probe {
     struct dp_host_port target;
     struct tls_target where;
     struct dp_lookup *lookup;
+    struct dp_parts *parts; /* of a name */
     struct tls_ask *handshake;
     struct tls_chain *chains[TLS_VERSIONS];
     unsigned open, budget, handshakes;
@@ -46,8 +48,11 @@ static void conclude(struct tls_probe *tls)
         inconclusive += states[v]->inconclusive;
         (void)json_array_append_new(protocols, tls_chain_json((enum tls_version)v, states[v]));
     }
-    struct tls_verdict verdict =
-        tls_judge(dp_request_target(dp_probe_request(tls->probe)), states, &tls->certificate);
+    char label[DP_HOST_TEXT + 300];
+    const char *target = dp_request_target(dp_probe_request(tls->probe));
+    bool other = strcmp(tls->where.name, tls->target.host) != 0;
+    (void)snprintf(label, sizeof label, other ? "%s (%s)" : "%s", target, tls->where.name);
+    struct tls_verdict verdict = tls_judge(label, states, &tls->certificate);
     (void)json_object_set_new(data, "address", json_string(tls->text));
     (void)json_object_set_new(data, "protocols", protocols);
     (void)json_object_set_new(data, "connections", json_integer(connections));
@@ -120,15 +125,20 @@ static void on_handshake(void *context, const struct tls_got *got)
     one_less(tls);
 }
 
+static const char *const from_good_to_bad[] = {"ok",       "inconclusive", "no-tls",  "weak",
+                                               "mismatch", "untrusted",    "expired", NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
+
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
 {
     struct tls_probe *tls = context;
-    (void)count;
     if (code) {
         dp_probe_fail(tls->probe, code, "%s", why);
         return;
     }
+    if (dp_addresses_take(tls->probe, &rules, &tls->target, "--servername", addresses, count, &tls->parts))
+        return;
     tls->where.address = addresses[0];
     (void)dp_address_text(&addresses[0], tls->text);
     tls->open = 1;
@@ -150,6 +160,7 @@ static void tls_stop(void *state)
 {
     struct tls_probe *tls = state;
     dp_lookup_drop(tls->lookup);
+    dp_parts_free(tls->parts);
     tls_ask_free(tls->handshake);
     for (int v = TLS_SSL2; v < TLS_VERSIONS; v++)
         tls_chain_free(tls->chains[v]);
@@ -192,6 +203,8 @@ static int tls_start(struct dp_probe *probe, void **ret_state, struct dp_diag *d
 static void tls_expire(void *state)
 {
     struct tls_probe *tls = state;
+    if (dp_parts_expire(tls->parts))
+        return;
     if (tls->open)
         conclude(tls);
     else
@@ -203,6 +216,7 @@ static void tls_print(const json_t *data, FILE *out)
 {
     size_t i, k;
     json_t *protocol, *cipher;
+    dp_parts_print(data, "addresses", "address", out);
     json_array_foreach(json_object_get(data, "protocols"), i, protocol)
     {
         const json_t *offered = json_object_get(protocol, "offered");

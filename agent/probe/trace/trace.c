@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/probe/core/addresses.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/net/handles.h"
 #include "agent/probe/net/resolve.h"
@@ -29,6 +30,7 @@ struct trace_probe {
     struct dp_host_port target;
     enum trace_mode mode;
     struct dp_lookup *lookup;
+    struct dp_parts *parts; /* of a name */
     struct trace_sender *sender;
     struct trace_listener *listener;
     struct dp_timer *timer;
@@ -268,16 +270,20 @@ static void on_labels(void *context, const char *from, const struct trace_label 
 
 /* --- the kind --- */
 
+static const char *const from_good_to_bad[] = {"reached", "stopped", "unreachable", NULL};
+static const struct dp_parts_rules rules = DP_ADDRESSES_RULES(from_good_to_bad);
+
 static void on_addresses(void *context, int code, const char *why, const union dp_address *addresses,
                          size_t count)
 {
     struct trace_probe *trace = context;
     struct dp_diag diag = {""};
-    (void)count;
     if (code) {
         dp_probe_fail(trace->probe, code, "%s", why);
         return;
     }
+    if (dp_addresses_take(trace->probe, &rules, &trace->target, NULL, addresses, count, &trace->parts))
+        return;
     trace->address = addresses[0];
     if (!trace->target.port && trace->mode == TRACE_UDP)
         dp_address_set_port(&trace->address, UDP_PORT);
@@ -297,6 +303,7 @@ static void trace_stop(void *state)
 {
     struct trace_probe *trace = state;
     dp_lookup_drop(trace->lookup);
+    dp_parts_free(trace->parts);
     trace_sender_close(trace->sender);
     trace_listener_close(trace->listener);
     dp_timer_drop(trace->timer);
@@ -353,6 +360,8 @@ static int trace_start(struct dp_probe *probe, void **ret_state, struct dp_diag 
 static void trace_expire(void *state)
 {
     struct trace_probe *trace = state;
+    if (dp_parts_expire(trace->parts))
+        return;
     if (trace->sender)
         conclude(trace);
     else
@@ -360,7 +369,7 @@ static void trace_expire(void *state)
                       trace->target.host);
 }
 
-static void trace_print(const json_t *data, FILE *out)
+static void print_hops(const json_t *data, FILE *out)
 {
     size_t i, k;
     json_t *hop, *address, *label;
@@ -388,6 +397,25 @@ static void trace_print(const json_t *data, FILE *out)
             json_array_size(json_object_get(hop, "addresses")))
             fprintf(out, "  (only its own answers are missing, packets pass)");
         fputs("\n", out);
+    }
+}
+
+static void trace_print(const json_t *data, FILE *out)
+{
+    size_t i;
+    json_t *entry;
+    const json_t *entries = json_object_get(data, "addresses");
+    dp_parts_print(data, "addresses", "address", out);
+    if (json_array_size(entries) < 2) {
+        print_hops(data, out);
+        return;
+    }
+    json_array_foreach(entries, i, entry)
+    {
+        if (!json_object_get(entry, "hops"))
+            continue;
+        fprintf(out, "to %s\n", json_string_value(json_object_get(entry, "address")));
+        print_hops(entry, out);
     }
 }
 

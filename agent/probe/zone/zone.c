@@ -4,9 +4,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/probe/core/parts.h"
 #include "agent/probe/dns/discover.h"
 #include "agent/probe/kinds.h"
 #include "agent/probe/net/dns_query.h"
+#include "agent/probe/zone/named_conf.h"
 #include "agent/probe/zone/transfer.h"
 
 #define QUERY_MS 5000
@@ -34,6 +36,7 @@ struct zone_probe {
     struct dp_probe *probe;
     char zone[DP_DNS_NAME];
     struct dns_discovery *discovery;
+    struct dp_parts *parts; /* zones of a configuration */
     struct zone_server servers[DNS_SERVERS_MAX];
     size_t count, open;
     bool concluded;
@@ -111,6 +114,7 @@ static void conclude(struct zone_probe *zone)
         worst = !worst || s->state > worst->state ? s : worst;
         (void)json_array_append_new(servers, server_json(s, best));
     }
+    (void)json_object_set_new(data, "zone", json_string(zone->zone));
     (void)json_object_set_new(data, "servers", servers);
     (void)json_object_set_new(data, "serial", best ? json_integer(best->serial) : json_null());
     switch (worst->state) {
@@ -228,13 +232,97 @@ static void zone_stop(void *state)
         zone_transfer_drop(zone->servers[i].transfer);
     }
     dns_discovery_free(zone->discovery);
+    dp_parts_free(zone->parts);
     free(zone);
+}
+
+/* --- one zone, or those that a BIND configuration lists --- */
+
+static const char *const from_good_to_bad[] = {"in-sync", "behind", "lame", "unreachable", NULL};
+static const struct dp_parts_rules few = {.classes = from_good_to_bad, .array = "zones", .at_once = 16};
+/* With many zones only those tell of their servers that are not well. */
+static const struct dp_parts_rules many = {
+    .classes = from_good_to_bad, .array = "zones", .at_once = 16, .detail = "servers"};
+#define FEW 50
+
+static int add_named_server(struct dp_request *request, const struct named_server *server,
+                            struct dp_diag *diag)
+{
+    char text[DP_ADDRESS_TEXT + 16];
+    (void)snprintf(text, sizeof text, strchr(server->text, ':') ? "[%s]:%u" : "%s:%u", server->text,
+                   server->port ? server->port : 53);
+    return dp_request_set(request, "--server", text, diag);
+}
+
+/* The zone as a target; the server on this host and the primaries are asked as well as what the NS records
+ * say: one of them may be hidden. */
+static int zone_request(struct zone_probe *zone, const struct named_conf *conf,
+                        const struct named_zone *listed, struct dp_request **ret_request,
+                        struct dp_diag *diag)
+{
+    const struct dp_request *whole = dp_probe_request(zone->probe);
+    int rc = dp_parts_request(zone->parts, "--named-conf", ret_request, diag);
+    if (!rc)
+        rc = dp_request_set_target(*ret_request, listed->name, diag);
+    for (int v6 = 0; !rc && v6 < 2; v6++)
+        if (dp_request_flag(whole, v6 ? "-6" : "-4"))
+            rc = dp_request_set(*ret_request, v6 ? "-6" : "-4", NULL, diag);
+    if (!rc && conf->own.text[0])
+        rc = add_named_server(*ret_request, &conf->own, diag);
+    for (size_t i = 0; !rc && i < listed->primary_count; i++)
+        rc = add_named_server(*ret_request, &listed->primaries[i], diag);
+    return rc;
+}
+
+static int take_listed(struct zone_probe *zone, const struct named_conf *conf, struct dp_diag *diag)
+{
+    const char *path = dp_request_text(dp_probe_request(zone->probe), "--named-conf");
+    size_t wanted = 0;
+    for (size_t i = 0; i < conf->zone_count; i++)
+        wanted += !zone->zone[0] || strcmp(conf->zones[i].name, zone->zone) == 0;
+    if (!wanted)
+        return dp_fail(diag, DP_ERR_NOT_FOUND, "%.300s: no primary or secondary zone%s%s", path,
+                       zone->zone[0] ? " of the name " : "", zone->zone);
+    int rc = dp_parts_new(zone->probe, wanted > FEW ? &many : &few, wanted, &zone->parts, diag);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < conf->zone_count; i++) {
+        const struct named_zone *listed = &conf->zones[i];
+        struct dp_request *request = NULL;
+        struct dp_diag why = {""};
+        if (zone->zone[0] && strcmp(listed->name, zone->zone) != 0)
+            continue;
+        rc = zone_request(zone, conf, listed, &request, &why);
+        dp_parts_add(zone->parts,
+                     json_pack("{s:s, s:s}", "zone", listed->name, "type",
+                               listed->secondary ? "secondary" : "primary"),
+                     request, rc, dp_reason(&why, rc));
+    }
+    dp_parts_start(zone->parts, "");
+    return 0;
+}
+
+/* Files of this host are read at once, as a configuration is small and near. */
+static int start_listed(struct zone_probe *zone, struct dp_diag *diag)
+{
+    struct named_conf conf;
+    const char *path = dp_request_text(dp_probe_request(zone->probe), "--named-conf");
+    int rc = named_conf_read(path, named_load_file, NULL, &conf, diag);
+    if (rc)
+        return rc;
+    rc = take_listed(zone, &conf, diag);
+    named_conf_free(&conf);
+    return rc;
 }
 
 static int zone_start(struct dp_probe *probe, void **ret_state, struct dp_diag *diag)
 {
     const char *target = dp_request_target(dp_probe_request(probe));
+    bool listed = dp_request_given(dp_probe_request(probe), "--named-conf");
     size_t length = strlen(target);
+    if (!length && !listed)
+        return dp_fail(diag, DP_ERR_USAGE,
+                       "which zone? Write its name, or --named-conf FILE for those that BIND serves here");
     if (length > 1 && target[length - 1] == '.')
         length--;
     if (length > 253 || strpbrk(target, " :[]"))
@@ -246,7 +334,8 @@ static int zone_start(struct dp_probe *probe, void **ret_state, struct dp_diag *
     (void)snprintf(zone->zone, sizeof zone->zone, "%.*s", (int)length, target);
     for (char *c = zone->zone; *c; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-    int rc = dns_discovery_start(probe, zone->zone, on_discovered, zone, &zone->discovery, diag);
+    int rc = listed ? start_listed(zone, diag)
+                    : dns_discovery_start(probe, zone->zone, on_discovered, zone, &zone->discovery, diag);
     if (rc) {
         zone_stop(zone);
         return rc;
@@ -258,6 +347,8 @@ static int zone_start(struct dp_probe *probe, void **ret_state, struct dp_diag *
 static void zone_expire(void *state)
 {
     struct zone_probe *zone = state;
+    if (dp_parts_expire(zone->parts))
+        return;
     if (!zone->count)
         dns_discovery_expire(zone->discovery);
     if (zone->count)
@@ -268,6 +359,7 @@ static void zone_print(const json_t *data, FILE *out)
 {
     size_t i;
     json_t *server;
+    dp_parts_print(data, "zones", "zone", out);
     json_array_foreach(json_object_get(data, "servers"), i, server)
     {
         const json_t *serial = json_object_get(server, "serial"),
@@ -288,18 +380,21 @@ static void zone_print(const json_t *data, FILE *out)
 static const struct dp_probe_option options[] = {
     {"--server", DP_OPT_TEXT, "ADDRESS[:PORT]", NULL, 0, 0, NULL, true,
      "a name server to compare beside those of the NS records"},
+    {"--named-conf", DP_OPT_TEXT, "FILE", NULL, 0, 0, NULL, false,
+     "BIND's configuration on this host: all primary and secondary zones in it, or the one named"},
 };
 
 const struct dp_probe_kind dp_probe_zone = {
     .name = "zone",
     .about = "Do all name servers of a zone have the same serial, do they serve it, and do they hand it out.",
-    .target_text = "ZONE",
-    .target = DP_TARGET_REQUIRED,
+    .target_text = "[ZONE]",
+    .target = DP_TARGET_OPTIONAL,
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .timeout_ms = 15000,
     .examples = "  droppoint probe zone --local example.net\n"
-                "  droppoint probe zone --local --server 192.0.2.53 --server 198.51.100.53 example.net\n",
+                "  droppoint probe zone --local --server 192.0.2.53 --server 198.51.100.53 example.net\n"
+                "  droppoint probe zone --local --named-conf /etc/bind/named.conf\n",
     .start = zone_start,
     .expire = zone_expire,
     .stop = zone_stop,
