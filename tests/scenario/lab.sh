@@ -20,6 +20,7 @@ LAB_TOOL=tcpdump
 LAB_TOOLS=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/tools
 MX1_4=192.0.2.10 REMOTE_4=203.0.113.25
 MX1_6=2001:db8:1::10 REMOTE_6=2001:db8:3::25
+declare -A LAB_SNAPLENS=() # vantage point -> its own snap length
 declare -A LAB_PID=()    # name -> process id of what runs in the lab
 declare -A LAB_LOG=()    # name -> its log
 
@@ -219,11 +220,11 @@ lab_listening() { grep -qE '^tcpdump: listening on|^File: ' "${LAB_LOG[$1]}"; }
 # seen a mark: what is lost as the first packets of a file pass may have been under way when the capture began.
 # LAB_TOOL is tcpdump (pcap) or dumpcap (pcapng).
 lab_capture_start() {
-    local dir=$1 snaplen=${2:-128} filter=${LAB_CAPTURE_FILTER:-tcp} vantage host file name
+    local dir=$1 snaplen filter=${LAB_CAPTURE_FILTER:-tcp} vantage host file name
     mkdir -p "$dir"
     lab_forget
     for vantage in "${LAB_VANTAGES[@]}"; do
-        host=${vantage%/*} file=$dir/${vantage/\//_}
+        host=${vantage%/*} file=$dir/${vantage/\//_} snaplen=${LAB_SNAPLENS[$vantage]:-${2:-128}}
         if [ "$LAB_TOOL" = dumpcap ]; then
             lab_start "capture.$vantage" "$host" dumpcap -q -i "${vantage#*/}" -s "$snaplen" -B 64 -f "$filter" -w "$file.pcapng"
         else
