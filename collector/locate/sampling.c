@@ -18,26 +18,42 @@ struct orientation {
     int64_t ttl_votes;
 };
 
+/* Whether the TTL falls from place to place (1), rises (-1), or neither. Where it does both, a host sets it
+ * anew, and it tells nothing. */
+static int ttl_course(const struct reference *r, size_t count)
+{
+    bool fell = false, rose = false;
+    const struct reference *here = &r[0];
+    for (size_t i = 1; i < count; i++)
+        if (r[i].place < here->place)
+            here = &r[i];
+    for (;;) {
+        const struct reference *next = NULL;
+        for (size_t i = 0; i < count; i++)
+            if (r[i].place > here->place && (!next || r[i].place < next->place))
+                next = &r[i];
+        if (!next)
+            break;
+        fell = fell || next->o->ttl < here->o->ttl;
+        rose = rose || next->o->ttl > here->o->ttl;
+        here = next;
+    }
+    return fell == rose ? 0 : fell ? 1 : -1;
+}
+
 static void orientation_from_group(struct orientation *o, int half, const struct reference *r, size_t count,
                                    bool plain)
 {
-    const struct reference *low = NULL, *high = NULL, *first = &r[0], *last = &r[0];
+    const struct reference *low = NULL, *high = NULL;
     for (size_t i = 0; i < count;
          i++) { /* places are vantage numbers here: the flow counts as forward still */
         if (r[i].place == o->low)
             low = &r[i];
         if (r[i].place == o->high)
             high = &r[i];
-        if (r[i].place < first->place)
-            first = &r[i];
-        if (r[i].place > last->place)
-            last = &r[i];
     }
     int sign = half == 0 ? 1 : -1;
-    if (first->o->ttl > last->o->ttl)
-        o->ttl_votes += sign;
-    else if (first->o->ttl < last->o->ttl)
-        o->ttl_votes -= sign;
+    o->ttl_votes += sign * ttl_course(r, count);
     if (!plain || !low || !high || low == high)
         return;
     if (o->counts[half] < CROSSINGS)
