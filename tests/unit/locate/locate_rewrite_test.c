@@ -77,6 +77,20 @@ static void test_time_stamps_made_up(void **state)
         assert_one_flow(*state, (struct sim_flow){.rewrite = {.from = SIM_AT(2), .mangle_ts = true}}));
 }
 
+/* It then rises at the host and falls behind it: which way a flow runs is told by the round trip alone. */
+static void test_ttl_set_anew(void **state)
+{
+    struct sim *sim = *state;
+    for (int far = 0; far < 2; far++)
+        for (int from = 1; from < 3; from++) {
+            struct sim_rewrite rewrite = {.from = SIM_AT(from), .ttl = 77};
+            dp_report_free(
+                assert_one_flow(sim, (struct sim_flow){.client_far = far != 0, .rewrite = rewrite}));
+            sim_end(sim);
+            sim_begin(sim, 3);
+        }
+}
+
 static void test_ip_ids_rewritten(void **state)
 {
     struct sim *sim = *state;
@@ -355,6 +369,7 @@ int main(void)
         SIM_TEST(test_sequence_numbers_and_time_stamps),
         SIM_TEST(test_time_stamps_taken_out),
         SIM_TEST(test_time_stamps_made_up),
+        SIM_TEST(test_ttl_set_anew),
         SIM_TEST(test_ip_ids_rewritten),
         SIM_TEST(test_windows_scaled_otherwise),
         SIM_TEST(test_captures_of_other_snap_lengths),

@@ -107,6 +107,17 @@ static uint32_t span_of(const struct sim_packet *p)
     return p->len + ((p->flags & DP_TCP_SYN) ? 1 : 0) + ((p->flags & DP_TCP_FIN) ? 1 : 0);
 }
 
+/* A host that sets the TTL anew stands before `from`; behind it, whichever way, it falls as ever. */
+static uint8_t ttl_at(const struct sending *x, uint32_t vantage, uint32_t place)
+{
+    const struct sim_flow *flow = &x->sim->flows[x->flow_id];
+    uint32_t from = (uint32_t)flow->rewrite.from - 1;
+    bool forward = (x->p.half == 0) != flow->client_far;
+    bool behind = flow->rewrite.ttl && (forward ? vantage >= from : vantage < from);
+    uint32_t hops = !behind ? place : forward ? vantage - from : from - 1 - vantage;
+    return (uint8_t)((behind ? flow->rewrite.ttl : 64) - (x->sim->bridged ? 0 : hops));
+}
+
 static struct dp_digest digest_of(const struct sending *x, uint32_t vantage, uint32_t place, int64_t t,
                                   uint32_t from, uint32_t len)
 {
@@ -116,7 +127,7 @@ static struct dp_digest digest_of(const struct sending *x, uint32_t vantage, uin
                           .payload_len = len,
                           .app = p->app,
                           .wscale = 0xff,
-                          .ttl = (uint8_t)(64 - (x->sim->bridged ? 0 : place))};
+                          .ttl = ttl_at(x, vantage, place)};
     d.hash_len = len > 64 ? 64 : (uint8_t)len;
     uint32_t content = flow->content ? flow->content + (uint32_t)p->half : flow->isn[p->half];
     uint32_t offset = p->seq + from - (flow->content && p->half == 0 ? flow->content_from : 0);

@@ -51,6 +51,7 @@ struct sim_rewrite {
     uint32_t seq_by[2], ts_by[2]; /* added to each half's sequence numbers and time stamps */
     bool strip_ts, mangle_ts;     /* time stamps are taken out; are other ones each time */
     bool new_ids, zero_ids;       /* IP IDs */
+    uint8_t ttl;                  /* the host sets the TTL to this, whichever way; 0: it lowers it as others do */
     uint8_t window_shift;         /* windows of the server's half are scaled otherwise */
 };
 
