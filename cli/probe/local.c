@@ -8,9 +8,11 @@
 #include <uv.h>
 
 #include "agent/probe/core/prober.h"
+#include "cli/probe/live.h"
 #include "cli/remote/text.h"
 
 #define QUIET_MS 2000
+#define REDRAW_MS 200
 
 struct local_run {
     uv_loop_t loop;
@@ -20,6 +22,7 @@ struct local_run {
     struct dp_probe *probe;
     const struct dp_request *request;
     bool progress;
+    struct probe_live *live; /* instead of lines */
     int code;
     struct dp_diag *diag;
     json_t *result;
@@ -36,6 +39,11 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_patience(uv_timer_t *handle)
 {
     const struct local_run *run = handle->data;
+    if (run->live) {
+        if (run->probe)
+            probe_live_draw(run->live, dp_probe_data(run->probe));
+        return;
+    }
     fprintf(stderr, "probe %s: %.0f s, ends after %g s at the latest\n", dp_request_kind(run->request)->name,
             (double)(uv_now(&run->loop) / 1000), (double)dp_request_timeout_ms(run->request) / 1000);
 }
@@ -43,7 +51,9 @@ static void on_patience(uv_timer_t *handle)
 static void on_says(void *context, const char *text)
 {
     struct local_run *run = context;
-    if (run->progress) {
+    if (run->live) {
+        probe_live_say(run->live, text);
+    } else if (run->progress) {
         fprintf(stderr, "%s\n", text);
         (void)uv_timer_again(&run->patience);
     }
@@ -89,8 +99,9 @@ static int open_signals(struct local_run *run)
     if (uv_signal_start(&run->interrupt, on_signal, SIGINT) ||
         uv_signal_start(&run->terminate, on_signal, SIGTERM))
         return DP_ERR_IO;
+    uint64_t every = run->live ? REDRAW_MS : QUIET_MS;
     if (run->progress)
-        (void)uv_timer_start(&run->patience, on_patience, QUIET_MS, QUIET_MS);
+        (void)uv_timer_start(&run->patience, on_patience, every, every);
     return 0;
 }
 
@@ -111,8 +122,11 @@ int probe_run_local(const struct dp_request *request, bool progress, json_t **re
     if (!run)
         return DP_ERR_NOMEM;
     *run = (struct local_run){.request = request, .progress = progress, .diag = diag};
+    if (progress && probe_live_fits(dp_request_kind(request)))
+        run->live = probe_live_new(dp_request_kind(request), dp_request_target(request));
     raise_descriptors();
     if (uv_loop_init(&run->loop)) {
+        probe_live_end(run->live);
         free(run);
         return DP_ERR_IO;
     }
@@ -126,6 +140,8 @@ int probe_run_local(const struct dp_request *request, bool progress, json_t **re
     else
         while (!run->result && !run->code && uv_run(&run->loop, UV_RUN_ONCE)) {
         }
+    probe_live_end(run->live);
+    run->live = NULL;
     int code = run->code;
     *ret_result = run->result;
     dp_prober_close(run->prober);

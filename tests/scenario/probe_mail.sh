@@ -264,9 +264,44 @@ probe_services() { # what the other tests left running: Postfix, Dovecot; and a 
     probe_refuses "ports that are none" "ports such as" services --ports 25,x $REMOTE_4
 }
 
+# What stands before many a mail server: greylisting by postgrey, and postscreen.
+probe_gates() {
+    mkdir -p "$LAB_DIR/greylist"
+    chown postgrey "$LAB_DIR/greylist"
+    : >"$LAB_DIR/nobody_white"
+    lab_start postgrey remote postgrey --inet=127.0.0.1:10023 --dbdir="$LAB_DIR/greylist" --delay=2 --auto-whitelist-clients=0 \
+        --whitelist-clients="$LAB_DIR/nobody_white" --whitelist-recipients="$LAB_DIR/nobody_white"
+    lab_wait_for 10 lab_in remote bash -c 'ss -ltn | grep -q :10023' || lab_die "postgrey: $(cat "${LAB_LOG[postgrey]}")"
+    postconf -c "$LAB_DIR/pf" -e "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service inet:127.0.0.1:10023"
+    lab_in remote postfix -c "$LAB_DIR/pf" reload >/dev/null 2>&1
+    probe_expect "postgrey, one try" 1 deferred \
+        '.data.stage == "rcpt" and ([.data.stages[] | select(.stage == "rcpt")][0].reply | .code == 450 and (.text | contains("Greylisted")))' \
+        smtp --mail-from a@example.org --rcpt-to one@example.net $REMOTE_4
+    probe_expect "postgrey, too early, then late enough" 0 greylisted '.status == "warning" and .data.tries >= 2' \
+        smtp --retry 3 --retry-delay 1.3 --mail-from a@example.org --rcpt-to two@example.net $REMOTE_4
+    probe_expect "postgrey knows us now" 0 accepted '.status == "ok" or .status == "warning"' \
+        smtp --mail-from a@example.org --rcpt-to two@example.net $REMOTE_4
+    postconf -c "$LAB_DIR/pf" -e "smtpd_recipient_restrictions = reject_unauth_destination" "postscreen_greet_wait = 1s" \
+        "postscreen_greet_action = enforce" "postscreen_access_list =" "postscreen_cache_map = internal:lab"
+    postconf -c "$LAB_DIR/pf" -M "smtp/inet=smtp inet n - n - 1 postscreen" "smtpd/pass=smtpd pass - - n - - smtpd" \
+        "tlsproxy/unix=tlsproxy unix - - n - 0 tlsproxy" "dnsblog/unix=dnsblog unix - - n - 0 dnsblog"
+    postfix_down
+    lab_in remote postfix -c "$LAB_DIR/pf" start >"$LAB_DIR/postfix.out" 2>&1 || lab_die "postfix: $(cat "$LAB_DIR/postfix.out")"
+    lab_wait_for 10 lab_in remote bash -c 'exec 3<>/dev/tcp/127.0.0.1/25' || lab_die "postscreen does not listen"
+    probe_expect "postscreen, which waits for who talks first" 0 accepted \
+        '[.data.stages[] | select(.stage == "banner")][0] | .ms > 900 and (.reply.text | contains("\n"))' smtp --rcpt-to you@example.net $REMOTE_4
+    probe_expect "the same to the probe tcp" 0 open '.data.banner | startswith("220-")' tcp --wait 3 "[$REMOTE_6]:25"
+    postconf -c "$LAB_DIR/pf" -e "postscreen_pipelining_enable = yes" "postscreen_non_smtp_command_enable = yes" \
+        "postscreen_bare_newline_enable = yes" "postscreen_bare_newline_action = enforce"
+    lab_in remote postfix -c "$LAB_DIR/pf" reload >/dev/null 2>&1
+    probe_expect "postscreen's deep tests, which put off whom they do not know" 0 greylisted \
+        '.data.tries == 2 and .status == "warning"' smtp --retry 1 --retry-delay 0.5 --rcpt-to you@example.net $REMOTE_4
+    probe_expect "whom it knows" 0 accepted '.data.tries == 1' smtp --rcpt-to you@example.net $REMOTE_4
+}
+
 lab_trap
 lab_up || lab_die "no lab"
 postfix_up
 trap 'rc=$?; trap - EXIT; postfix_down; lab_down; exit $rc' EXIT
-for kind in ${only:-smtp mailbox services relay queue}; do "probe_$kind"; done
+for kind in ${only:-smtp mailbox services relay queue gates}; do "probe_$kind"; done
 probe_end

@@ -155,6 +155,14 @@ probe_trace() {
     probe_expect "loss that carries on" 0 reached '.data.hops[2].loss > 0 and .data.hops[2].loss < 0.6 and .status == "warning" and (.summary | contains("begins at hop 3"))' \
         trace --rounds 8 --interval 0.1 $REMOTE_4
     forward ''
+    probe_same "a terminal: the table is drawn anew in its place, and taken away at the end" \
+        "$(lab_in mx1 env TERM=xterm script -qec "stty cols 40 rows 10; '$PROBE_BIN' probe trace --local --rounds 4 --interval 0.4 $REMOTE_4" /dev/null |
+            tr -d '\r' | tee "$LAB_DIR/live" | awk '/\033\[5A/ {up++} {gsub(/\033\[[0-9]*[A-Z]/, "")} /^reached/ {done = 1} length > 40 && !done {wide++}
+                END {print (up >= 2), wide + 0, done}')" "1 0 1"
+    probe_same "no terminal that can do so: lines" \
+        "$(lab_in mx1 env TERM=dumb script -qec "'$PROBE_BIN' probe trace --local --rounds 2 --interval 0.1 $REMOTE_4" /dev/null | grep -c -e "$(printf '\033')")" 0
+    probe_same "asked for JSON: nothing but the document" \
+        "$(lab_in mx1 env TERM=xterm script -qec "'$PROBE_BIN' probe trace --local --json --rounds 2 --interval 0.1 $REMOTE_4" /dev/null | jq -r '.results[0].class')" reached
     probe_expect "a host that is not there" 1 unreachable '.data.stops_after == 2' trace --rounds 1 --timeout 20 203.0.113.99
 }
 

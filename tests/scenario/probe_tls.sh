@@ -93,7 +93,61 @@ probe_tls() {
     probe_refuses "a protocol that is none" "one of" tls --starttls ftp $at
 }
 
+# nginx with a bad setting and a good one, and every version and suite as testssl.sh finds them.
+nginx_up() { # NAME PROTOCOLS CIPHERS
+    local dir=$LAB_DIR/nginx_$1
+    mkdir -p "$dir"
+    port=$((port + 1))
+    at=$REMOTE_4:$port
+    cat >"$dir/conf" <<END
+daemon off; master_process off; pid $dir/pid; error_log $dir/log; user root;
+events { worker_connections 64; }
+http {
+    access_log off; client_body_temp_path $dir/b; proxy_temp_path $dir/p; fastcgi_temp_path $dir/f; uwsgi_temp_path $dir/u; scgi_temp_path $dir/s;
+    server {
+        listen $at ssl; ssl_certificate $LAB_DIR/good.pem; ssl_certificate_key $LAB_DIR/good.key;
+        ssl_protocols $2; ssl_ciphers "$3"; ssl_prefer_server_ciphers on; return 200 ok;
+    }
+}
+END
+    lab_start "nginx_$1" remote nginx -c "$dir/conf" -e "$dir/log"
+    lab_wait_for 5 lab_in remote bash -c "ss -ltn | grep -q :$port" || lab_die "nginx: $(cat "${LAB_LOG[nginx_$1]}" "$dir/log")"
+}
+
+# testssl_says: testssl.sh about the server at $at, kept in testssl.json.
+testssl_says() {
+    rm -f "$LAB_DIR/testssl.json"
+    lab_in mx1 timeout 200 testssl --quiet --nodns none --color 0 --warnings batch -p -E --jsonfile "$LAB_DIR/testssl.json" "$at" >"$LAB_DIR/testssl.out" 2>&1
+    [ -s "$LAB_DIR/testssl.json" ] || lab_die "testssl: $(tail -n 5 "$LAB_DIR/testssl.out")"
+}
+testssl_versions() { jq -r '.[] | select((.id | test("^(SSLv|TLS1)")) and (.finding | startswith("offered"))) | .id' "$LAB_DIR/testssl.json" | sort | tr '\n' ' '; }
+testssl_suites() { jq -r ".[] | select(.id | test(\"^cipher-$1_x\")) | .finding | split(\" \") | last" "$LAB_DIR/testssl.json" | sort | tr '\n' ' '; }
+our_versions() {
+    jq -r '.results[0].data.protocols[] | select(.offered) | .protocol' "$LAB_DIR/probe.json" |
+        sed 's/^TLSv1.0$/TLS1/; s/^TLSv1\./TLS1_/' | sort | tr '\n' ' '
+}
+
+probe_testssl() {
+    local at
+    certificate good 30
+    export SSL_CERT_FILE=$LAB_DIR/good.pem
+    nginx_up weak "TLSv1 TLSv1.1 TLSv1.2" "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
+    probe_expect "nginx with all that OpenSSL has" 1 weak \
+        '(.data.weaknesses | any(. == "TLSv1.0 is offered")) and .data.protocols[4].server_order and (.data.protocols[5].offered | not)' tls $at
+    testssl_says
+    probe_same "testssl.sh's versions" "$(our_versions)" "$(testssl_versions)"
+    probe_same "testssl.sh's suites of TLS 1.0" "$(ours TLSv1.0)" "$(testssl_suites tls1)"
+    probe_same "testssl.sh's suites of TLS 1.1" "$(ours TLSv1.1)" "$(testssl_suites tls1_1)"
+    probe_same "testssl.sh's suites of TLS 1.2" "$(ours TLSv1.2)" "$(testssl_suites tls1_2)"
+    nginx_up modern "TLSv1.2 TLSv1.3" "ECDHE+AESGCM:ECDHE+CHACHA20"
+    probe_expect "nginx as it should be" 0 ok '[.data.protocols[] | select(.offered) | .protocol] == ["TLSv1.2", "TLSv1.3"]' tls $at
+    testssl_says
+    probe_same "testssl.sh's versions" "$(our_versions)" "$(testssl_versions)"
+    probe_same "testssl.sh's suites of TLS 1.2" "$(ours TLSv1.2)" "$(testssl_suites tls1_2)"
+    probe_same "testssl.sh's suites of TLS 1.3" "$(ours TLSv1.3)" "$(testssl_suites tls1_3)"
+}
+
 lab_trap
 lab_up || lab_die "no lab"
-for kind in ${only:-tls}; do "probe_$kind"; done
+for kind in ${only:-tls testssl}; do "probe_$kind"; done
 probe_end

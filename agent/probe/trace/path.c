@@ -122,9 +122,9 @@ static json_t *hop_json(const struct trace_path *path, int ttl)
     if (sorted) {
         memcpy(sorted, hop->rtts, hop->received * sizeof *sorted);
         struct dp_rtt_stats s = dp_rtt_stats(sorted, hop->received);
-        (void)json_object_set_new(
-            json, "rtt_ms",
-            json_pack("{s:f, s:f, s:f, s:f}", "min", s.min, "avg", s.avg, "max", s.max, "jitter", s.jitter));
+        (void)json_object_set_new(json, "rtt_ms",
+                                  json_pack("{s:f, s:f, s:f, s:f, s:f}", "min", s.min, "avg", s.avg, "max",
+                                            s.max, "jitter", s.jitter, "last", hop->rtts[hop->received - 1]));
         free(sorted);
     } else {
         (void)json_object_set_new(json, "rtt_ms", json_null());

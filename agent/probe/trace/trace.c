@@ -18,6 +18,7 @@
 #define WAIT_LEAST_MS 400
 #define LAST_WORD_MS 3800
 #define SCAN_MS 20
+#define SAY_MS 200 /* not more often, while answers come */
 
 struct slot {
     double sent_ms; /* since the probe's start; -1: not under way */
@@ -41,7 +42,7 @@ struct trace_probe {
     unsigned rounds, round;
     int next_ttl;
     uint64_t interval_ms;
-    double round_ms, longest_ms;
+    double round_ms, longest_ms, said_ms;
     int send_errno;
     bool last_word; /* the rounds are over; one packet more is waited for longer */
     bool concluded;
@@ -186,6 +187,20 @@ static void begin_round(struct trace_probe *trace)
         trace->slots[ttl] = (struct slot){.sent_ms = -1};
 }
 
+/* What is known so far, for who watches: packets under way are not lost yet. */
+static void put_so_far(struct trace_probe *trace)
+{
+    bool away[TRACE_HOPS_MAX + 1] = {false};
+    trace->said_ms = dp_probe_elapsed_ms(trace->probe);
+    for (int ttl = 1; ttl < trace->next_ttl && !trace->last_word; ttl++) {
+        away[ttl] = is_under_way(trace, &trace->slots[ttl]);
+        trace->path.hops[ttl].sent -= away[ttl];
+    }
+    (void)json_object_set_new(dp_probe_data(trace->probe), "hops", trace_path_json(&trace->path));
+    for (int ttl = 1; ttl <= TRACE_HOPS_MAX; ttl++)
+        trace->path.hops[ttl].sent += away[ttl];
+}
+
 /* A router whose neighbour does not answer ARP says so after three seconds. */
 static void wait_for_last_word(struct trace_probe *trace, int ttl)
 {
@@ -202,6 +217,7 @@ static void wait_for_last_word(struct trace_probe *trace, int ttl)
 static void end_round(struct trace_probe *trace)
 {
     trace->round++;
+    put_so_far(trace);
     int last = trace_path_last(&trace->path);
     dp_probe_progress(trace->probe, "round %u of %u: %d hops, %s", trace->round, trace->rounds, last,
                       trace->path.target_hop ? "the target answers" : "the target does not answer yet");
@@ -252,6 +268,10 @@ static void on_answer(void *context, const struct trace_answer *answer)
     trace_path_take(&trace->path, ttl, answer->from, rtt, answer->target, unreachable ? answer->icmp : NULL);
     if (answer->mtu)
         trace->path.hops[ttl].mtu = answer->mtu;
+    if (dp_probe_elapsed_ms(trace->probe) - trace->said_ms >= SAY_MS) {
+        put_so_far(trace);
+        dp_probe_progress(trace->probe, "round %u of %u", trace->round + 1, trace->rounds);
+    }
     dp_timer_start(trace->timer, 0, 0);
 }
 
@@ -373,7 +393,7 @@ static void print_hops(const json_t *data, FILE *out)
 {
     size_t i, k;
     json_t *hop, *address, *label;
-    fprintf(out, "hop   loss  sent     avg     min     max ms  address\n");
+    fprintf(out, "hop   loss  sent    last     avg     min     max ms  address\n");
     json_array_foreach(json_object_get(data, "hops"), i, hop)
     {
         const json_t *rtt = json_object_get(hop, "rtt_ms");
@@ -381,11 +401,12 @@ static void print_hops(const json_t *data, FILE *out)
                 json_number_value(json_object_get(hop, "loss")) * 100,
                 json_integer_value(json_object_get(hop, "sent")));
         if (json_is_object(rtt))
-            fprintf(out, " %7.1f %7.1f %7.1f   ", json_number_value(json_object_get(rtt, "avg")),
+            fprintf(out, " %7.1f %7.1f %7.1f %7.1f   ", json_number_value(json_object_get(rtt, "last")),
+                    json_number_value(json_object_get(rtt, "avg")),
                     json_number_value(json_object_get(rtt, "min")),
                     json_number_value(json_object_get(rtt, "max")));
         else
-            fprintf(out, " %7s %7s %7s   ", "-", "-", "-");
+            fprintf(out, " %7s %7s %7s %7s   ", "-", "-", "-", "-");
         json_array_foreach(json_object_get(hop, "addresses"), k, address)
             fprintf(out, " %s", json_string_value(address));
         json_array_foreach(json_object_get(hop, "mpls"), k, label)
@@ -406,7 +427,7 @@ static void trace_print(const json_t *data, FILE *out)
     json_t *entry;
     const json_t *entries = json_object_get(data, "addresses");
     dp_parts_print(data, "addresses", "address", out);
-    if (json_array_size(entries) < 2) {
+    if (json_array_size(entries) < 2 && json_object_get(data, "hops")) {
         print_hops(data, out);
         return;
     }
@@ -414,7 +435,8 @@ static void trace_print(const json_t *data, FILE *out)
     {
         if (!json_object_get(entry, "hops"))
             continue;
-        fprintf(out, "to %s\n", json_string_value(json_object_get(entry, "address")));
+        if (json_array_size(entries) > 1)
+            fprintf(out, "to %s\n", json_string_value(json_object_get(entry, "address")));
         print_hops(entry, out);
     }
 }
