@@ -1,8 +1,7 @@
 #!/bin/bash
 # Unusual ways and captures: one direction that goes around a host, a capture that sees each packet twice, headers changed on
-# the way, IPv6 NAT, HAProxy with a PROXY header, snap lengths of each point's own, captures in mid-connection, TCP
+# the way, IPv6 NAT, snap lengths of each point's own, captures in mid-connection, TCP
 # without timestamps and IP IDs. Each without a fault and with one: `droppoint locate` against what nftables really dropped.
-# SCENARIO_LONG=1 adds HAProxy, which cuts the stream anew (docs/campaign.md).
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/lab.sh"
@@ -40,7 +39,7 @@ way_twice() {
 way_headers() {
     lab_in mx1 sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_ecn'
     lab_in lb1 nft "table ip way { chain post { type filter hook postrouting priority -150;
-        oifname != lo ip ttl set 77 ip dscp set af21 ip ecn set not-ect;
+        oifname != lo ip dscp set af21 ip ecn set not-ect;
         tcp flags syn tcp option maxseg size set 1200; }; }"
 }
 
@@ -55,25 +54,6 @@ way_prefix6() {
     lab_in lb1 nft "table ip6 way { chain post { type nat hook postrouting priority 100;
         oifname eth1 tcp dport $LAB_PORT snat ip6 prefix to ip6 saddr map { 2001:db8:1::/64 : 2001:db8:99::/64 }; }; }"
 }
-
-haproxy_with() { # OPTION of the server
-    cat >"$LAB_DIR/haproxy.cfg" <<END
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-listen way
-    bind 192.0.2.1:$LAB_PORT
-    server remote $REMOTE_4:$LAB_PORT $1
-END
-    lab_start haproxy lb1 haproxy -db -f "$LAB_DIR/haproxy.cfg"
-    lab_wait_for 10 lab_in lb1 bash -c "exec 3<>/dev/tcp/192.0.2.1/$LAB_PORT" || lab_die "HAProxy: $(cat "${LAB_LOG[haproxy]}")"
-    lab_in lb1 nft "table ip way { chain pre { type nat hook prerouting priority -100;
-        iifname eth0 ip daddr $REMOTE_4 tcp dport $LAB_PORT redirect; }; }"
-}
-way_proxy_text() { haproxy_with send-proxy; }
-way_proxy_binary() { haproxy_with send-proxy-v2; }
 
 # 66 bytes: Ethernet, IPv4, TCP with timestamps and no payload at all.
 way_snaps() { LAB_SNAPLENS=([mx1/eth0]=66 [lb1/eth0]=262144 [lb1/eth1]=80 [edge1/eth0]=96 [edge1/eth1]=68); }
@@ -91,7 +71,6 @@ way_bare() {
 
 way_down() {
     local host
-    lab_stop haproxy
     for host in mx1 lb1 remote; do
         lab_in $host sh -c 'nft delete table ip way; nft delete table ip6 way; conntrack -F' >/dev/null 2>&1
         lab_in $host sh -c 'echo 1 >/proc/sys/net/ipv4/tcp_timestamps; echo 2 >/proc/sys/net/ipv4/tcp_ecn'
@@ -108,7 +87,6 @@ seen() {
     case $1 in
     nat6) wanted='(.client | startswith("[2001:db8:2::1]:"))' ;;
     prefix6) wanted='(.client | startswith("[2001:db8:99:"))' ;;
-    proxy_*) wanted='(.client | startswith("198.51.100.1:"))' ;;
     *) wanted='true' ;;
     esac
     if [ "$wanted" = true ]; then
@@ -178,10 +156,6 @@ prefix6    on,6,none,forward,clean off,6,w2,reverse,random
 snaps      on,4,none,forward,clean off,4,w2,forward,random
 midway     on,4,none,forward,clean off,4,lb1,reverse,random
 bare       off,4,none,forward,clean off,4,w2,reverse,random
-END
-    [ -z "${SCENARIO_LONG:-}" ] || cat <<'END'
-proxy_text   on,4,none,forward,clean off,4,w2,forward,random
-proxy_binary on,4,none,forward,clean off,4,w2,forward,random
 END
 }
 
