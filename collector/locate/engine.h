@@ -416,6 +416,29 @@ struct seam {
     uint32_t opened; /* by a SYN proxy */
 };
 
+/* One flow brought to a host what another carries on. No vantage point saw both. */
+struct relayed {
+    uint32_t from, to; /* flows, by id */
+    bool veiled;       /* told by timing and volume only */
+};
+
+/* A mail that a host took over and that was not seen to leave it. */
+struct kept_mail {
+    uint32_t flow;    /* by id */
+    int64_t t_ns;     /* reference clock, when the host's reply took it over */
+    int64_t until_ns; /* what is watched behind the host ends then */
+    bool overdue;     /* mails that came later left long ago, and nothing behind the host kept it back */
+};
+
+/* What goes on behind a host in other connections: see relays.h. */
+struct relays {
+    struct relayed *items;
+    size_t count, room;
+    struct kept_mail *kept;
+    size_t kept_count, kept_room;
+    size_t mails; /* that were seen to go in and to come out */
+};
+
 struct dp_locate {
     size_t vantage_count, segment_count;
     struct vantage *vantages;
@@ -440,6 +463,7 @@ struct dp_locate {
     bool clocks_ready;
     int64_t reference_ns;         /* the reference's first packet */
     struct seam *seams;           /* one per vantage point */
+    struct relays relays;         /* at the end */
     struct dp_clock_pair *clocks; /* [from * vantage_count + to], from < to */
     struct reference *references; /* scratch of custody.c */
     size_t reference_room;

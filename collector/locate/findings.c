@@ -6,6 +6,7 @@
 #include "collector/locate/engine.h"
 #include "collector/locate/example.h"
 #include "collector/locate/grow.h"
+#include "collector/locate/relays.h"
 
 struct drawing {
     struct dp_locate *l;
@@ -478,5 +479,7 @@ int findings_draw(struct dp_locate *l, struct dp_report *report)
         code = draw_ends(&w);
     if (code == DP_OK)
         code = draw_rewrites(&w);
+    if (code == DP_OK)
+        code = relays_draw(l, report);
     return code ? code : verdict_draw(l, report);
 }

@@ -6,6 +6,7 @@
 
 #include "collector/locate/engine.h"
 #include "collector/locate/grow.h"
+#include "collector/locate/relays.h"
 #include "collector/locate/stage.h"
 
 /* Observations of one transmission lie at most this far apart by corrected clocks; what is older is settled.
@@ -90,6 +91,7 @@ void dp_locate_free(struct dp_locate *l)
         dp_clock_pair_free(&l->clocks[i]);
     free(l->clocks);
     free(l->seams);
+    relays_free(&l->relays);
     free(l->open);
     free(l->vantages);
     free(l->segments);

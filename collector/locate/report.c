@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/locate/engine.h"
+#include "collector/locate/relays.h"
 
 static const char *const code_names[] = {"clean", "loss",     "reset",   "refused",
                                          "stall", "rejected", "rewrite", "inconclusive"};
@@ -118,6 +118,8 @@ static enum absence absence_at(const struct dp_locate *l, const struct loss_even
     const struct half *h = &flow->half[e->half], *other = &flow->half[1 - e->half];
     if (half_seen_at(h, e->down))
         return ABSENT_NOT;
+    if (!e->proven && relays_end(l, flow))
+        return ABSENT_AROUND;
     bool sends_data = false, answered = false;
     for (uint32_t v = 0; v < l->vantage_count; v++) {
         sends_data = sends_data || h->data[v].seen;
@@ -444,9 +446,11 @@ static int build_flow(const struct dp_locate *l, const struct flow *f, struct dp
     to->seen_as = calloc(l->vantage_count, sizeof *to->seen_as);
     if (!to->seen_as)
         return DP_ERR_NOMEM;
-    for (size_t v = first + 1; v < l->vantage_count; v++)
-        if (f->seen_at[v] && !same_endpoints(&f->seen_as[v], &to->endpoints))
-            to->seen_as[to->seen_as_count++] = (struct dp_seen_as){(uint32_t)v, f->seen_as[v]};
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        const struct flow *here = f->seen_at[v] ? f : relays_other(l, f, v);
+        if (here && !same_endpoints(&here->seen_as[v], &to->endpoints))
+            to->seen_as[to->seen_as_count++] = (struct dp_seen_as){v, here->seen_as[v]};
+    }
     return DP_OK;
 }
 
@@ -474,8 +478,11 @@ int report_build(struct dp_locate *l, struct dp_report **ret_report)
         return DP_ERR_NOMEM;
     r->verdict_finding = -1;
     r->reference_ns = l->reference_ns;
-    review(l);
-    code = build_vantages(l, r);
+    code = relays_find(l);
+    if (code == DP_OK) {
+        review(l);
+        code = build_vantages(l, r);
+    }
     if (code == DP_OK)
         code = build_segments(l, r);
     if (code == DP_OK)

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/locate/engine.h"
+#include "collector/locate/relays.h"
 
 static int rank(const struct dp_finding *f)
 {
@@ -104,7 +104,7 @@ static bool seen_in(const struct flow *flow, size_t from, size_t to)
 static int uncrossed(const struct dp_locate *l)
 {
     for (size_t i = 0; i < l->segment_count; i++) {
-        bool near = false, far = false, crossed = false;
+        bool near = false, far = false, crossed = relays_cross(l, (uint32_t)i);
         for (size_t k = 0; k < l->flow_count && !crossed; k++) {
             bool before = seen_in(l->flows[k], 0, i + 1),
                  behind = seen_in(l->flows[k], i + 1, l->vantage_count);
@@ -201,5 +201,5 @@ int verdict_draw(const struct dp_locate *l, struct dp_report *r)
                               "flows compared).",
                               first, last, (unsigned long long)packets, l->flow_count);
     }
-    return r->verdict_summary ? DP_OK : DP_ERR_NOMEM;
+    return r->verdict_summary ? relays_tell(l, &r->verdict_summary) : DP_ERR_NOMEM;
 }
