@@ -1,7 +1,8 @@
 #!/bin/bash
 # lb1 ends connections and hands on what they brought in others, that have no stream of bytes in common with them: real Postfix
 # as a mail relay, and HAProxy that encrypts anew. Without a fault, with one on either side of it, and with mails that the relay
-# holds or makes away with. `droppoint locate` against what nftables really dropped. Argument: a glob of cases.
+# holds or makes away with. `droppoint locate` against what nftables really dropped. Argument: a glob of cases. SCENARIO_LONG=1 adds
+# the faults (docs/campaign.md).
 set -u
 here=$(dirname "$(readlink -f "$0")")
 . "$here/lab.sh"
