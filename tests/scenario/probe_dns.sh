@@ -227,8 +227,11 @@ zone:
   provide-xfr: 192.0.2.10 NOKEY
 END
     lab_start nsd remote nsd -d -c "$dir/nsd.conf"
-    lab_wait_for 20 lab_in mx1 bash -c "dig +short +norecurse @203.0.113.27 SOA nsd.test | grep -q ." ||
-        lab_die "NSD: $(cat "${LAB_LOG[nsd]}" "$dir/log" | tail -n 5)"
+    local zone
+    for zone in nsd.test example.net; do # it asks for its zones one after the other
+        lab_wait_for 20 lab_in mx1 bash -c "dig +short +norecurse @203.0.113.27 SOA $zone | grep -q ." ||
+            lab_die "NSD, $zone: $(cat "${LAB_LOG[nsd]}" "$dir/log" | tail -n 5)"
+    done
     probe_expect "NSD has all" 0 in-sync \
         "(.data.servers | length == 3 and all(.aa and .behind == 0)) and $there.transfer_refused and $there.name == \"ns3.nsd.test\"" zone nsd.test
     probe_expect "NSD lets us transfer" 0 in-sync "$there.transfer_refused == false" zone --server 203.0.113.27 example.net
