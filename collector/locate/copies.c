@@ -18,6 +18,7 @@ struct transmission *transmission_new(struct work *w, size_t *count)
     t->duplicate = false;
     t->next_copy_ns = 0;
     t->other_arrival_ns = 0;
+    t->earlier_here_ns = 0;
     t->other_unseen = false;
     memset(t->seen, 0, w->l->vantage_count * sizeof(t->seen[0]));
     return t;
@@ -186,6 +187,9 @@ static void relate_copies(struct transmission *open, size_t count)
             } else if (k > i) {
                 open[i].other_unseen = true;
             }
+            int64_t here = open[k].seen[open[i].last] ? open[k].t_ns[open[i].last] : 0;
+            if (k < i && here > open[i].earlier_here_ns)
+                open[i].earlier_here_ns = here;
             if (k > i && !open[k].duplicate && open[i].next_copy_ns == 0)
                 open[i].next_copy_ns = open[k].t_ns[open[k].first];
         }

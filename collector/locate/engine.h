@@ -702,6 +702,7 @@ struct transmission {
     bool duplicate;           /* a host sent the packet once more at `first` */
     int64_t next_copy_ns;     /* when the next transmission of the same positions set out; 0 none */
     int64_t other_arrival_ns; /* when another one first came farther than `last`; 0 never */
+    int64_t earlier_here_ns;  /* when the latest that set out before came to `last`; 0 none */
     bool other_unseen;        /* another one set out later and was seen no farther either */
 };
 int account(struct dp_locate *l, const struct transmission *transmission) DP_MUST_CHECK;

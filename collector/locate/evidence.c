@@ -272,6 +272,13 @@ static bool same_packet_again(const struct half *h, const struct passing *p, con
            o->tsval == p->previous_tsval;
 }
 
+/* It set out before an answer to the copy before can have come from beyond this place: that copy was merely
+ * late. */
+static bool set_out_too_soon(const struct passing *p, const struct transmission *t)
+{
+    return t->earlier_here_ns && t->t_ns[t->first] < t->earlier_here_ns + p->response_ns * 4 / 5;
+}
+
 /* Whether bytes that passed there before pass again, unacknowledged: the earlier copy was lost behind that
  * point (or what answered it was). An acknowledgement that follows sooner than any answer can come was for
  * the earlier copy. */
@@ -295,7 +302,8 @@ static int passes_again(struct dp_locate *l, struct passing *p, const struct tra
     p->previous_has_ts = (o->marks & MARK_HAS_TS) != 0;
     if (!again)
         watch_response(l, p, t, when);
-    if (!again || hasty || twin || t->duplicate || o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
+    if (!again || hasty || twin || t->duplicate || set_out_too_soon(p, t) ||
+        o->payload + ((o->tcp_flags & DP_TCP_SYN) ? 1u : 0u) == 0)
         return DP_OK;
     if (evidence_acknowledged_in(l, h, low_vantage(l, t), high_vantage(l, t), t->end,
                                  when + p->response_ns * 4 / 5, NULL))

@@ -260,7 +260,7 @@ lab_capture_stop() {
         unset "LAB_PID[$name]"
         grep -hE '[1-9][0-9]* packets dropped (by kernel|from)' "${LAB_LOG[$name]}" | sed "s|^|lab: $name: |" >&2
     done
-    lab_quiet off
+    [ -n "${LAB_STAY_QUIET:-}" ] || lab_quiet off
 }
 
 # lab_dropped HOST: how many packets nft dropped there since it was last asked.

@@ -84,11 +84,12 @@ capture_case() {
     capture=$!
     lab_wait_for 20 running || { echo "FAIL $name does not start"; cat "$dir/live.err"; failed=$((failed + 1)); return; }
     sleep 0.3
-    case_run "$dir" "$@"
+    LAB_STAY_QUIET=1 case_run "$dir" "$@"
     id=$(last_id)
     kill -INT "$(pgrep -P $capture | head -1)" "$capture" 2>/dev/null
     wait $capture
     code=$?
+    lab_quiet off
     check "$name: exit code" test $code = "$wanted"
     check "$name: the live findings are what was dropped" python3 "$LAB_TOOLS/check_locate.py" "$dir" "$dir/live.json" $code
     check "$name: the document names the capture" jq -e --arg id "$id" '.capture.id == $id and .capture.path == "mail-out"' "$dir/live.json"
