@@ -656,8 +656,10 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
 /* ---- pairing.c ---- */
 /* Recognises what belongs together although something on the path rewrites it: aligns the numbers of vantage
  * points that know a flow by the same name, and joins flows that are one. Looks at what is not settled yet.
- * last: nothing more comes that could tell better. *ret_joined: how many flows became parts of others. */
-int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined) DP_MUST_CHECK;
+ * limit: reference time; flows that began later may still come to points that are behind, and wait. INT64_MAX:
+ * all is here; INT64_MIN: not known. last: nothing more comes that could tell better. *ret_joined: how many
+ * flows became parts of others. */
+int pairing_sweep(struct dp_locate *l, int64_t limit, bool last, size_t *ret_joined) DP_MUST_CHECK;
 
 /* ---- datagrams.c ---- */
 /* What makes a packet of a flow that is not TCP itself. */

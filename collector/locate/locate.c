@@ -370,7 +370,8 @@ static int learn(struct dp_locate *l, bool final)
     bool last = false;
     for (int round = 0; round < LEARN_ROUNDS; round++) {
         size_t joined;
-        int code = pairing_sweep(l, last, &joined);
+        int64_t limit = final ? INT64_MAX : earlier(fed_until(l), horizon(l) / 2); /* before it is settled */
+        int code = pairing_sweep(l, limit, last, &joined);
         if (code == DP_OK && (round == 0 || joined)) {
             code = custody_sample(l, final ? INT64_MAX : earlier(fed_until(l), horizon(l)));
             if (code == DP_OK)

@@ -49,6 +49,20 @@ static bool any_apart(const struct pairing *p)
     return false;
 }
 
+/* A point that has not been fed up to then may see it yet. */
+static bool too_early(const struct pairing *p, const struct flow *flow)
+{
+    const struct dp_locate *l = p->l;
+    for (uint32_t v = 0; v < l->vantage_count && p->limit != INT64_MAX; v++)
+        for (int half = 0; half < 2; half++) {
+            const struct lane *data = &flow->half[half].data[v], *control = &flow->half[half].control[v];
+            if ((data->seen && to_reference(l, v, data->first_ns) > p->limit) ||
+                (control->seen && to_reference(l, v, control->first_ns) > p->limit))
+                return true;
+        }
+    return false;
+}
+
 static int find_strangers(struct pairing *p)
 {
     const struct dp_locate *l = p->l;
@@ -61,7 +75,7 @@ static int find_strangers(struct pairing *p)
         if (flow->joined_into)
             continue;
         uint64_t seen = seen_by(l, flow);
-        if ((seen & capturing) == capturing || !waits(l, flow))
+        if ((seen & capturing) == capturing || !waits(l, flow) || too_early(p, flow))
             continue;
         int code = dp_grow(&p->strangers, &p->stranger_room, p->stranger_count + 1, sizeof *p->strangers);
         if (code)
@@ -219,14 +233,14 @@ static int join_all(struct pairing *p, bool last)
     return DP_OK;
 }
 
-int pairing_sweep(struct dp_locate *l, bool last, size_t *ret_joined)
+int pairing_sweep(struct dp_locate *l, int64_t limit, bool last, size_t *ret_joined)
 {
-    struct pairing p = {.l = l};
+    struct pairing p = {.l = l, .limit = limit};
     int code = DP_OK;
     for (size_t i = 0; i < l->flow_count && code == DP_OK; i++)
         if (!l->flows[i]->joined_into)
             code = l->flows[i]->proto == 6 ? pairing_align(&p, l->flows[i]) : datagrams_align(l, l->flows[i]);
-    if (code == DP_OK)
+    if (code == DP_OK && limit != INT64_MIN)
         code = join_all(&p, last);
     for (size_t i = 0; i < l->flow_count && code == DP_OK; i++)
         if (!l->flows[i]->joined_into)

@@ -22,6 +22,7 @@ struct candidate {
 /* One sweep's work. */
 struct pairing {
     struct dp_locate *l;
+    int64_t limit;               /* see pairing_sweep */
     struct strand first, second; /* scratch */
     struct stranger *strangers;
     size_t stranger_count, stranger_room;
