@@ -200,6 +200,9 @@ struct half {
     int64_t longest_zero_from_ns, longest_zero_to_ns; /* by that point's clock */
 };
 
+#define STAMP_SLACK_NS 30000 /* stamps are not taken at the same moment of a packet's way everywhere */
+#define CLOCK_DRIFT 1e-4     /* of two clocks, at most */
+
 #define LEGS_MOST 8 /* connections in a row that one flow is carried in */
 
 /* A host that ends the connection, between leg i and leg i + 1 of a flow: a proxy, or a mail relay. Each leg

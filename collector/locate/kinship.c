@@ -285,9 +285,6 @@ static int carries_on(const struct comparison *c)
 
 /* ---- time ---- */
 
-#define SLACK_NS 30000 /* stamps are not taken at the same moment of a packet's way everywhere */
-#define DRIFT 1e-4     /* of two clocks, at most */
-
 static int64_t lag_ns(const struct lag *lag)
 {
     return lag->second_ns - lag->first_ns;
@@ -300,10 +297,10 @@ bool pairing_clocks_agree(const struct dp_locate *l, uint32_t a, uint32_t b, int
     *ret_error = 1000000;
     if (l->no_clock_correction)
         return true;
-    *ret_error = SLACK_NS + x->error_ns + y->error_ns;
+    *ret_error = STAMP_SLACK_NS + x->error_ns + y->error_ns;
     if (l->clocks_ready && clock_known(l, a) && clock_known(l, b) && x->error_ns >= 0 && y->error_ns >= 0)
         return true;
-    *ret_error = SLACK_NS;
+    *ret_error = STAMP_SLACK_NS;
     return one_host;
 }
 
@@ -349,7 +346,7 @@ static void contradict_by_halves(const struct side_by_side half[2], struct contr
             if (llabs(there->lags[k].first_ns - b->first_ns) < llabs(t->first_ns - b->first_ns))
                 t = &there->lags[k];
         int64_t sum = lag_ns(t) - lag_ns(b);
-        int64_t slack = SLACK_NS + (int64_t)(DRIFT * (double)llabs(t->first_ns - b->first_ns));
+        int64_t slack = STAMP_SLACK_NS + (int64_t)(CLOCK_DRIFT * (double)llabs(t->first_ns - b->first_ns));
         c->asked++;
         c->a_first += sum < -slack;
         c->b_first += sum > slack;
@@ -358,7 +355,7 @@ static void contradict_by_halves(const struct side_by_side half[2], struct contr
 
 static int64_t drift(const struct lag *x, const struct lag *y)
 {
-    return SLACK_NS + (int64_t)(DRIFT * (double)llabs(x->first_ns - y->first_ns));
+    return STAMP_SLACK_NS + (int64_t)(CLOCK_DRIFT * (double)llabs(x->first_ns - y->first_ns));
 }
 
 /* A host that ends the connection lets the handshake wait for longer than what follows: the leg where the
@@ -538,7 +535,7 @@ static enum answered who_answered(const struct comparison *c, int order)
         if (late > order * lag_ns(&there->like.lags[i]) + drift(&there->like.lags[i], answer))
             return ANSWERED_EARLY;
     for (size_t i = 0; back->related && i < back->like.lag_count; i++)
-        if (late < order * lag_ns(&back->like.lags[i]) + SLACK_NS)
+        if (late < order * lag_ns(&back->like.lags[i]) + STAMP_SLACK_NS)
             return ANSWERED_BEHIND;
     return NOT_SEEN;
 }

@@ -69,11 +69,12 @@ static int by_value(const void *a, const void *b)
 
 /* How much longer the round trip is at the low point than at the high one: the time there and back between
  * them, whatever their clocks say. Each crossing is paired with the nearest in time of the other half, so
- * that drift does not count; the median of the pairs. False where no two lie near each other. */
-static bool round_trip(const struct orientation *o, int64_t *ret_ns)
+ * that drift does not count; the median of the pairs. False where no two lie near each other. ret_sure:
+ * nearly all of them differ by more than drift and stamping can make. */
+static bool round_trip(const struct orientation *o, int64_t *ret_ns, bool *ret_sure)
 {
     int64_t sums[CROSSINGS];
-    size_t count = 0;
+    size_t count = 0, longer = 0, shorter = 0;
     for (size_t i = 0; i < o->counts[1]; i++) {
         const struct crossing *back = &o->crossings[1][i], *nearest = NULL;
         for (size_t k = 0; k < o->counts[0]; k++) {
@@ -81,13 +82,20 @@ static bool round_trip(const struct orientation *o, int64_t *ret_ns)
             if (!nearest || llabs(there->t_ns - back->t_ns) < llabs(nearest->t_ns - back->t_ns))
                 nearest = there;
         }
-        if (nearest && llabs(nearest->t_ns - back->t_ns) < 1000000000LL)
-            sums[count++] = nearest->difference + back->difference;
+        int64_t apart = nearest ? llabs(nearest->t_ns - back->t_ns) : INT64_MAX;
+        if (apart >= 1000000000LL)
+            continue;
+        int64_t sum = nearest->difference + back->difference;
+        int64_t slack = STAMP_SLACK_NS + (int64_t)(CLOCK_DRIFT * (double)apart);
+        longer += sum > slack;
+        shorter += sum < -slack;
+        sums[count++] = sum;
     }
     if (count == 0)
         return false;
     qsort(sums, count, sizeof *sums, by_value);
     *ret_ns = sums[count / 2];
+    *ret_sure = longer * 10 >= count * 9 || shorter * 10 >= count * 9;
     return true;
 }
 
@@ -258,7 +266,6 @@ static int window_groups(struct work *w, struct orientation *o)
     return code;
 }
 
-#define SURE_NS 200000 /* a difference of round trips that no drift of clocks makes */
 #define SAMPLE_WINDOWS 16
 
 /* Looks at plain groups: for orientation at the beginning of the flow, for the clocks at windows all along
@@ -298,9 +305,14 @@ static bool waits_since(const struct dp_locate *l, const struct flow *flow, int6
     return false;
 }
 
+struct told {
+    int64_t votes;      /* of TTLs */
+    int64_t difference; /* of round trips */
+    bool has_difference, sure;
+};
+
 /* What one leg of a flow tells. */
-static int look_at_leg(struct work *w, uint32_t leg, int64_t *votes, int64_t *difference,
-                       bool *has_difference)
+static int look_at_leg(struct work *w, uint32_t leg, struct told *told)
 {
     struct orientation o = {.low = NO_VANTAGE};
     work_on_leg(w, leg);
@@ -312,11 +324,13 @@ static int look_at_leg(struct work *w, uint32_t leg, int64_t *votes, int64_t *di
     }
     int code = each_plain_group(w, &o);
     int64_t longer;
-    if (code == DP_OK && round_trip(&o, &longer)) {
-        *difference += longer;
-        *has_difference = true;
+    bool sure;
+    if (code == DP_OK && round_trip(&o, &longer, &sure)) {
+        told->difference += longer;
+        told->has_difference = true;
+        told->sure = told->sure || sure;
     }
-    *votes += o.ttl_votes;
+    told->votes += o.ttl_votes;
     return code;
 }
 
@@ -324,20 +338,19 @@ static int look_at_leg(struct work *w, uint32_t leg, int64_t *votes, int64_t *di
 static int orient(struct dp_locate *l, struct flow *flow, int64_t limit, bool by_itself)
 {
     struct work w = {.l = l, .flow = flow};
-    int64_t votes = 0, difference = 0;
-    bool has_difference = false;
+    struct told told = {0};
     for (uint32_t leg = 0; leg < flow->legs; leg++) {
-        int code = look_at_leg(&w, leg, &votes, &difference, &has_difference);
+        int code = look_at_leg(&w, leg, &told);
         if (code)
             return code;
     }
     /* Without evidence it can wait for more, until its oldest packet has to be settled. */
-    if (votes == 0 && !has_difference && (by_itself || !waits_since(l, flow, limit)))
+    if (told.votes == 0 && !told.has_difference && (by_itself || !waits_since(l, flow, limit)))
         return DP_OK;
     /* A host on the way may set the TTL anew; that an answer comes before its question is impossible. */
-    bool contradicted = has_difference && llabs(difference) > SURE_NS && (difference > 0) != (votes > 0);
-    flow->ttl_votes = contradicted ? 0 : votes;
-    flow_orient(l, flow, difference, has_difference);
+    bool contradicted = told.sure && (told.difference > 0) != (told.votes > 0);
+    flow->ttl_votes = contradicted ? 0 : told.votes;
+    flow_orient(l, flow, told.difference, told.has_difference);
     return DP_OK;
 }
 
