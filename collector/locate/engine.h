@@ -763,6 +763,11 @@ struct pattern_result pattern_decide(const struct dp_locate *l, uint32_t segment
  * there.
  */
 bool losses_firm(const struct dp_locate *l, uint32_t segment, enum dp_direction d);
+/* Whether no flow at all is known on both sides: a host there may as well have answered by itself. */
+bool nothing_crosses(const struct dp_locate *l, uint32_t segment);
+/* Whether most losses are acknowledgements of flows whose sequence numbers are rewritten on the way: what
+ * they say may be rewritten as well. */
+bool losses_reworded(const struct dp_locate *l, const struct side *s);
 
 /* ---- findings.c ---- */
 int findings_draw(struct dp_locate *l, struct dp_report *report) DP_MUST_CHECK;

@@ -66,6 +66,8 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
         c = fmin(c, shown >= 3 ? 0.85 : 0.6);
     if (silent == s->loss_count) /* what its capture shows ends before all of them */
         c = fmin(c, 0.8);
+    if (!proven && losses_reworded(l, s))
+        c = fmin(c, 0.85);
     /* Without a clock for it, what it missed by being off in time cannot be told from what was lost. */
     if (l->vantages[down].packets && !l->no_clock_correction && !clock_known(l, down))
         c = fmin(c, 0.6);
@@ -149,6 +151,8 @@ static int draw_loss(struct drawing *w, uint32_t segment, enum dp_direction d)
     f->confidence = loss_confidence(l, s, nearest);
     if (!losses_firm(l, segment, d))
         f->confidence = fmin(f->confidence, 0.8);
+    if (f->pattern == DP_PATTERN_HANDSHAKE && nothing_crosses(l, segment))
+        f->confidence = fmin(f->confidence, 0.85);
     f->first_ns = s->losses[0].t_ns;
     f->last_ns = s->losses[s->loss_count - 1].t_ns;
     int code = list_flows(l, f, s);
@@ -355,10 +359,17 @@ static int draw_at_end(struct drawing *w, enum dp_code code, uint32_t index, boo
         f = new_finding(w, code, from, far ? DP_POINT_BEYOND : 0, d);
         if (!f)
             return DP_ERR_NOMEM;
-        f->confidence = 0.95;
+        f->confidence = 0.6;
     }
     *ret_finding = f;
     return add_flow(f, index);
+}
+
+/* Whether the outermost point at an end of a flow saw it. Else a host before that point may be what spoke
+ * there. */
+static bool end_reached(const struct dp_locate *l, const struct flow *flow, bool at_server)
+{
+    return flow->seen_at[flow->client_near == at_server ? l->vantage_count - 1 : 0];
 }
 
 static bool flow_lost_something(const struct dp_locate *l, const struct flow *flow)
@@ -376,13 +387,9 @@ static bool flow_lost_something(const struct dp_locate *l, const struct flow *fl
 /* Where the point next to the server never saw the connection, a host before it may have refused it. */
 static int draw_refusal(struct drawing *w, uint32_t index, enum dp_direction answer)
 {
-    const struct flow *flow = w->l->flows[index];
-    bool reached = flow->seen_at[flow->client_near ? w->l->vantage_count - 1 : 0];
     struct dp_finding *f;
     int code = draw_at_end(w, DP_CODE_REFUSED, index, true, answer, &f);
-    if (code == DP_OK && f->flow_count == 1)
-        f->confidence = 0.6;
-    if (code == DP_OK && reached && !way_unknown(w->l, index))
+    if (code == DP_OK && end_reached(w->l, w->l->flows[index], true) && !way_unknown(w->l, index))
         f->confidence = 0.95;
     return code;
 }
@@ -401,6 +408,8 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
         return code;
     if (flow->smtp_code) {
         code = draw_at_end(w, DP_CODE_REJECTED, index, true, answer, &f);
+        if (code == DP_OK && end_reached(l, flow, true))
+            f->confidence = 0.95;
         if (code == DP_OK && !f->smtp_reply) {
             f->smtp_code = flow->smtp_code;
             f->first_ns = f->last_ns = to_reference(l, flow->smtp_vantage, flow->smtp_ns);
@@ -418,6 +427,8 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
             continue;
         enum dp_direction waiting = half_forward(flow, 1 - half) ? DP_FORWARD : DP_REVERSE;
         code = draw_at_end(w, DP_CODE_STALL, index, half == 1, waiting, &f);
+        if (code == DP_OK && end_reached(l, flow, half == 1))
+            f->confidence = 0.95;
         if (code == DP_OK && to - from > f->last_ns - f->first_ns) {
             f->first_ns = from;
             f->last_ns = to;

@@ -88,3 +88,26 @@ bool losses_firm(const struct dp_locate *l, uint32_t segment, enum dp_direction 
     }
     return firm * 2 >= count;
 }
+
+bool nothing_crosses(const struct dp_locate *l, uint32_t segment)
+{
+    for (size_t i = 0; i < l->flow_count; i++)
+        if (seen_within(l->flows[i], 0, segment + 1) &&
+            seen_within(l->flows[i], segment + 1, l->vantage_count))
+            return false;
+    return true;
+}
+
+bool losses_reworded(const struct dp_locate *l, const struct side *s)
+{
+    size_t reworded = 0;
+    for (size_t i = 0; i < s->loss_count; i++) {
+        const struct loss_event *e = &s->losses[i];
+        const struct flow *flow = l->flows[e->flow];
+        bool moved = false;
+        for (uint32_t v = 0; v < l->vantage_count && e->control && flow->proto == 6; v++)
+            moved = moved || (flow->seen_at[v] && (flow->views[v].shift[0] || flow->views[v].shift[1]));
+        reworded += moved;
+    }
+    return reworded * 2 > s->loss_count;
+}
