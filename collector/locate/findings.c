@@ -394,6 +394,59 @@ static int draw_refusal(struct drawing *w, uint32_t index, enum dp_direction ans
     return code;
 }
 
+/* Between which points the host lies that announced the zero window: the end of the flow, or, as seen in a
+ * leg that does not lead there, the one that ends the leg. False: the end. */
+static bool stalled_inside(const struct dp_locate *l, const struct flow *flow, int half, int *ret_from,
+                           int *ret_to)
+{
+    bool far = flow->client_near == (half == 1);
+    uint8_t leg = flow->views[flow->half[half].window_vantage].leg;
+    if (flow->legs < 2 || leg == (far ? flow->legs - 1 : 0))
+        return false;
+    uint8_t near_leg = far ? leg : (uint8_t)(leg - 1);
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        if (flow->seen_at[v] && flow->views[v].leg == near_leg)
+            *ret_from = (int)v;
+        if (flow->seen_at[l->vantage_count - 1 - v] &&
+            flow->views[l->vantage_count - 1 - v].leg == near_leg + 1)
+            *ret_to = (int)(l->vantage_count - 1 - v);
+    }
+    return true;
+}
+
+/* Of one end: that it read nothing while the other waited to send. */
+static int draw_stall(struct drawing *w, uint32_t index, int half)
+{
+    struct dp_locate *l = w->l;
+    struct flow *flow = l->flows[index];
+    const struct half *h = &flow->half[half];
+    if (h->longest_zero_to_ns == 0)
+        return DP_OK;
+    int64_t from = to_reference(l, h->window_vantage, h->longest_zero_from_ns),
+            to = to_reference(l, h->window_vantage, h->longest_zero_to_ns);
+    if (to - from < 1000000000LL)
+        return DP_OK;
+    enum dp_direction waiting = half_forward(flow, 1 - half) ? DP_FORWARD : DP_REVERSE;
+    struct dp_finding *f;
+    int near = 0, far = 0, code = DP_OK;
+    if (stalled_inside(l, flow, half, &near, &far)) {
+        f = same_place(w, DP_CODE_STALL, near, waiting);
+        if (!f && !(f = new_finding(w, DP_CODE_STALL, near, far, waiting)))
+            return DP_ERR_NOMEM;
+        f->confidence = 0.8; /* what waits there may wait for what lies behind */
+        code = add_flow(f, index);
+    } else {
+        code = draw_at_end(w, DP_CODE_STALL, index, half == 1, waiting, &f);
+        if (code == DP_OK && end_reached(l, flow, half == 1))
+            f->confidence = 0.95;
+    }
+    if (code == DP_OK && to - from > f->last_ns - f->first_ns) {
+        f->first_ns = from;
+        f->last_ns = to;
+    }
+    return code;
+}
+
 static int draw_flow_ends(struct drawing *w, uint32_t index)
 {
     struct dp_locate *l = w->l;
@@ -417,23 +470,8 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
             code = f->smtp_reply ? DP_OK : DP_ERR_NOMEM;
         }
     }
-    for (int half = 0; half < 2 && code == DP_OK; half++) {
-        const struct half *h = &flow->half[half];
-        if (h->longest_zero_to_ns == 0)
-            continue;
-        int64_t from = to_reference(l, h->window_vantage, h->longest_zero_from_ns),
-                to = to_reference(l, h->window_vantage, h->longest_zero_to_ns);
-        if (to - from < 1000000000LL)
-            continue;
-        enum dp_direction waiting = half_forward(flow, 1 - half) ? DP_FORWARD : DP_REVERSE;
-        code = draw_at_end(w, DP_CODE_STALL, index, half == 1, waiting, &f);
-        if (code == DP_OK && end_reached(l, flow, half == 1))
-            f->confidence = 0.95;
-        if (code == DP_OK && to - from > f->last_ns - f->first_ns) {
-            f->first_ns = from;
-            f->last_ns = to;
-        }
-    }
+    for (int half = 0; half < 2 && code == DP_OK; half++)
+        code = draw_stall(w, index, half);
     return code;
 }
 

@@ -232,7 +232,7 @@ static int text_other(const struct dp_locate *l, struct dp_finding *f, const cha
         endpoint_text(l->flows[f->flows[0] - 1], true, server);
         describe_stage(l, f, stage);
     }
-    bool staged = stage[0] != '\0';
+    bool staged = stage[0] != '\0', inner;
     switch (f->code) {
     case DP_CODE_RESET:
         f->summary = text_format("A RST that neither end sent appears %s (%s) and ends the connection%s%s.",
@@ -256,10 +256,12 @@ static int text_other(const struct dp_locate *l, struct dp_finding *f, const cha
                         "recipient and message.");
         break;
     case DP_CODE_STALL:
+        inner = f->from != DP_POINT_BEFORE && f->to != DP_POINT_BEYOND;
         f->summary = text_format(
-            "No packet is lost: an end of the session with %s announced a zero window for %.1f s and "
+            "No packet is lost: %s%s%s the session with %s announced a zero window for %.1f s and "
             "read nothing meanwhile%s%s.",
-            server, (double)(f->last_ns - f->first_ns) / 1e9, staged ? ", at " : "", stage);
+            inner ? "the proxy " : "an end", inner ? where : "", inner ? " in" : " of", server,
+            (double)(f->last_ns - f->first_ns) / 1e9, staged ? ", at " : "", stage);
         f->next_step =
             text_format("Look at the process that should read there: CPU, disk, locks, content filters.");
         break;
