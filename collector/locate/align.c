@@ -199,6 +199,45 @@ static void compare_syn_stamps(const struct lane *base, const struct lane *lane,
     like->ts_by = by;
 }
 
+/* What a packet or two say of the time stamps, the SYNs may bear out. */
+static void compare_syn_stamp(const struct lane *base, const struct lane *lane, struct likeness *like)
+{
+    const struct observation *x = strand_syn(base), *y = strand_syn(lane);
+    if (!x || !y || !(x->marks & y->marks & MARK_HAS_TS) || like->stamps == 0 || like->equal_stamps ||
+        like->ts_votes == 0 || x->tsval - y->tsval != like->ts_by)
+        return;
+    like->stamps++;
+    like->ts_asked++;
+    like->ts_votes++;
+}
+
+#define COPIES_LOOKED_AT 64
+
+/* Of copies of the same bytes it takes the IP ID to tell which is which; then all their time stamps are off
+ * by the same. */
+static void compare_copies(const struct lane *base, const struct lane *lane, struct likeness *like)
+{
+    uint32_t votes = 0, by = 0;
+    if (like->equal_stamps || like->ts_votes >= 2)
+        return;
+    for (size_t i = 0; i < base->count && i < COPIES_LOOKED_AT; i++)
+        for (size_t k = 0; k < lane->count && k < COPIES_LOOKED_AT; k++) {
+            const struct observation *x = lane_at(base, i), *y = lane_at(lane, k);
+            uint16_t both = x->marks & y->marks;
+            if (x->start != y->start || x->span != y->span || !(both & MARK_HAS_TS) ||
+                !(both & MARK_HAS_IP_ID) || x->ip_id != y->ip_id)
+                continue;
+            if (votes && x->tsval - y->tsval != by)
+                return;
+            by = x->tsval - y->tsval;
+            votes++;
+        }
+    if (votes < 3 || by == 0)
+        return;
+    like->stamps = like->ts_asked = like->ts_votes = votes;
+    like->ts_by = by;
+}
+
 /* ... and no IP ID in common. */
 static void compare_syn_ids(const struct lane *base, const struct lane *lane, struct likeness *like)
 {
@@ -228,6 +267,8 @@ static void compare_fields(struct pairing *p, struct flow *flow, int half, uint3
     strands_compare(&p->first, &p->second, 0, &like);
     pairing_compare_controls(&h->control[base], &h->control[v], &like);
     compare_syn_stamps(&h->data[base], &h->data[v], &like);
+    compare_syn_stamp(&h->data[base], &h->data[v], &like);
+    compare_copies(&h->data[base], &h->data[v], &like);
     compare_syn_ids(&h->data[base], &h->data[v], &like);
     align_fields(p->l, flow, half, base, v, &like);
     flow->views[v].compared[half] = like.same >= ENOUGH;

@@ -169,7 +169,7 @@ static void watch_tcp(struct flow *flow, int half, uint32_t vantage, const struc
         if (d->window > view->window_most[half])
             view->window_most[half] = d->window;
         /* A sender waits rather than fill so small a rest (RFC 9293, 3.8.6.2.1). */
-        view->closed[half] = d->window <= view->window_most[half] / 16;
+        view->closed[half] = d->window <= view->window_most[half] / 8;
     }
     if (view->over_ns[half] == 0 && (d->tcp_flags & (DP_TCP_FIN | DP_TCP_RST)))
         view->over_ns[half] = d->ts_ns;
