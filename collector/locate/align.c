@@ -364,12 +364,15 @@ static int at_first_glance(struct pairing *p, struct flow *flow, int half, uint3
     return DP_OK;
 }
 
+#define FEW 32 /* packets: each one more may tell */
+
 static int align_view(struct pairing *p, struct flow *flow, int half, uint32_t v)
 {
     struct half *h = &flow->half[half];
     struct view *view = &flow->views[v];
     uint64_t there = h->data[v].seen + h->control[v].seen;
-    if ((view->aligned[half] && view->compared[half]) || there == 0 || there < 2 * view->tried[half])
+    uint64_t again_at = view->tried[half] < FEW ? view->tried[half] + 1 : 2 * view->tried[half];
+    if ((view->aligned[half] && view->compared[half]) || there == 0 || there < again_at)
         return DP_OK;
     uint32_t base = base_of(p->l, flow, half, v);
     if (base == v) {
