@@ -70,7 +70,7 @@ static bool fits(const struct search *s, size_t from, size_t to, size_t more, si
     struct envelope e = envelope_of(s, s->scratch, from, to, more, end);
     if (e.up_count == 0 || e.low_count == 0 || envelope_margin(&e, 0) >= 0)
         return true;
-    return envelope_margin(&e, envelope_widest(&e, 1)) >= -TOLERANCE_NS;
+    return envelope_has_margin(&e, -TOLERANCE_NS);
 }
 
 /* The end of the longest piece from `from` on that one line fits. */

@@ -27,16 +27,20 @@ size_t envelope_hull(struct point *points, size_t count, double sign)
 double envelope_ceiling(const struct envelope *e, double skew)
 {
     double best = INFINITY;
-    for (size_t i = 0; i < e->up_count; i++)
-        best = fmin(best, e->up[i].y - skew * e->up[i].t);
+    for (size_t i = 0; i < e->up_count; i++) { /* not fmin: this is called for every step of a search */
+        double y = e->up[i].y - skew * e->up[i].t;
+        best = y < best ? y : best;
+    }
     return best;
 }
 
 double envelope_floor(const struct envelope *e, double skew)
 {
     double best = -INFINITY;
-    for (size_t i = 0; i < e->low_count; i++)
-        best = fmax(best, e->low[i].y - skew * e->low[i].t);
+    for (size_t i = 0; i < e->low_count; i++) {
+        double y = e->low[i].y - skew * e->low[i].t;
+        best = y > best ? y : best;
+    }
     return best;
 }
 
@@ -53,16 +57,32 @@ static double least_margin(const struct envelope *list, size_t count, double ske
     return least;
 }
 
-/* Margins are concave in the skew, so is the least of them: a ternary search finds its maximum. */
-double envelope_widest(const struct envelope *list, size_t count)
+#define STEPS 60 /* bring the skew to within 1e-14 */
+
+/* Margins are concave in the skew, so is the least of them: a ternary search finds its maximum, or any skew
+ * with a margin that is enough. */
+static double search(const struct envelope *list, size_t count, double enough)
 {
     double lo = -MAX_SKEW, hi = MAX_SKEW;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < STEPS; i++) {
         double a = lo + (hi - lo) / 3, b = hi - (hi - lo) / 3;
-        if (least_margin(list, count, a) < least_margin(list, count, b))
+        double at_a = least_margin(list, count, a), at_b = least_margin(list, count, b);
+        if (at_a >= enough || at_b >= enough)
+            return at_a >= enough ? a : b;
+        if (at_a < at_b)
             lo = a;
         else
             hi = b;
     }
     return (lo + hi) / 2;
+}
+
+double envelope_widest(const struct envelope *list, size_t count)
+{
+    return search(list, count, INFINITY);
+}
+
+bool envelope_has_margin(const struct envelope *e, double margin)
+{
+    return envelope_margin(e, search(e, 1, margin)) >= margin;
 }

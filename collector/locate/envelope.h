@@ -3,6 +3,7 @@
 #ifndef DROPPOINT_COLLECTOR_LOCATE_ENVELOPE_H
 #define DROPPOINT_COLLECTOR_LOCATE_ENVELOPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define MAX_SKEW 0.0005 /* 500 ppm: as far as adjtime(3) slews a clock; oscillators stay within 100 */
@@ -30,5 +31,8 @@ double envelope_margin(const struct envelope *e, double skew);
 
 /* The skew with the widest margin over all envelopes: the least of their margins counts. */
 double envelope_widest(const struct envelope *list, size_t count);
+
+/* Whether some skew leaves at least this margin. */
+bool envelope_has_margin(const struct envelope *e, double margin);
 
 #endif
