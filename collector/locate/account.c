@@ -520,8 +520,12 @@ static int handover(struct dp_locate *l, const struct transmission *t)
     uint8_t came = flow->views[vantage_at(l, d, t->first)].leg,
             at = flow->views[vantage_at(l, d, t->last)].leg;
     uint8_t last = d == DP_FORWARD ? (uint8_t)(flow->legs - 1) : 0;
-    if (came != flow->legs - 1 - last)
+    if (came != flow->legs - 1 - last) {
         handover_give(l, t);
+        int code = handover_resets(l, t) ? reset_appeared(l, t) : DP_OK;
+        if (code)
+            return code;
+    }
     return at != last && t->last + 1 == t->hi ? handover_take(l, t) : DP_OK;
 }
 

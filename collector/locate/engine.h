@@ -719,6 +719,9 @@ void account_unbooked(struct dp_locate *l, const struct transmission *transmissi
  * and, when all data is here, what it never sent on. */
 int handover_take(struct dp_locate *l, const struct transmission *t) DP_MUST_CHECK;
 void handover_give(struct dp_locate *l, const struct transmission *t);
+/* Whether it is a RST that such a host sent of its own accord, as when the proxy on it dies: neither side of it
+ * had closed before. */
+bool handover_resets(const struct dp_locate *l, const struct transmission *t);
 /* Whether a position crosses from a leg to its neighbour. */
 bool handover_carries(const struct flow *flow, int half, uint32_t leg, uint32_t other_leg, uint64_t position);
 int handover_finish(struct dp_locate *l) DP_MUST_CHECK;

@@ -174,6 +174,40 @@ int handover_take(struct dp_locate *l, const struct transmission *t)
     return code;
 }
 
+#define SAME_MOMENT_NS 1000000LL
+
+/* Whether any end of either leg had closed or reset its connection before. */
+static bool was_over(const struct dp_locate *l, const struct flow *flow, uint8_t leg, uint8_t other,
+                     int64_t t, uint32_t here)
+{
+    for (uint32_t v = 0; v < l->vantage_count; v++) {
+        const struct view *view = &flow->views[v];
+        if (!flow->seen_at[v] || (view->leg != leg && view->leg != other))
+            continue;
+        int64_t tolerance = SAME_MOMENT_NS + clock_error(l, v) + clock_error(l, here);
+        for (int half = 0; half < 2; half++)
+            if (view->over_ns[half] && to_reference(l, v, view->over_ns[half]) < t - tolerance)
+                return true;
+    }
+    return false;
+}
+
+bool handover_resets(const struct dp_locate *l, const struct transmission *t)
+{
+    const struct flow *flow = t->flow;
+    enum dp_direction d = direction_of(t);
+    uint32_t here = vantage_at(l, d, t->first);
+    if (!(t->seen[t->first]->tcp_flags & DP_TCP_RST) || t->first != t->lo || t->first == 0 ||
+        !flow->established || t->duplicate)
+        return false;
+    uint32_t before = vantage_at(l, d, t->first - 1);
+    uint8_t leg = flow->views[here].leg, other = flow->views[before].leg;
+    return flow->seen_at[before] && leg != other &&
+           (between(flow, leg, other)->carries[0] || between(flow, leg, other)->carries[1]) &&
+           watched_at(l, before, t->t_ns[t->first], 0, 0) &&
+           !was_over(l, flow, leg, other, t->t_ns[t->first], here);
+}
+
 /* ---- at the end ---- */
 
 /* Whether the next leg was free to take more: nothing of it is under way unanswered, the far end reads, and

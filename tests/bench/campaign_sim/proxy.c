@@ -226,7 +226,9 @@ static void stop(struct sim *s)
         for (int side = 0; side < 2; side++) {
             if (!proxy_end(&s->flows[i], side))
                 continue;
-            bool open = s->flows[i].end[side].state == END_OPEN && s->proxy_state == PROXY_CRASHED;
+            const struct end *e = &s->flows[i].end[side];
+            bool over = e->fin && e->una > e->fin && e->peer_fin; /* no process holds it any more */
+            bool open = e->state == END_OPEN && !over && s->proxy_state == PROXY_CRASHED;
             tcp_abort(s, i, side, open);
             s->resets_injected += open;
             s->reset_done_ns = s->now;
