@@ -384,12 +384,37 @@ static bool flow_lost_something(const struct dp_locate *l, const struct flow *fl
     return false;
 }
 
-/* Where the point next to the server never saw the connection, a host before it may have refused it. */
+/* Behind the last point on the way to the server that saw the connection, where a host is known to end
+ * connections: the segment; -1: none is. */
+static int proxied_behind(const struct dp_locate *l, const struct flow *flow)
+{
+    int last = -1;
+    for (int v = 0; v < (int)l->vantage_count; v++)
+        if (flow->seen_at[v] && (flow->client_near || last < 0))
+            last = v;
+    int segment = flow->client_near ? last : last - 1;
+    const struct seam *seam = &l->seams[segment];
+    return seam->ended > seam->through || relays_cross(l, (uint32_t)segment) ? segment : -1;
+}
+
+/* Where the point next to the server never saw the connection, a host before it may have refused it: the
+ * proxy's where one is known. */
 static int draw_refusal(struct drawing *w, uint32_t index, enum dp_direction answer)
 {
+    const struct dp_locate *l = w->l;
+    const struct flow *flow = l->flows[index];
+    bool reached = end_reached(l, flow, true);
+    int segment = reached ? -1 : proxied_behind(l, flow);
     struct dp_finding *f;
+    if (segment >= 0) {
+        f = same_place(w, DP_CODE_RESET, segment, answer);
+        if (!f && !(f = new_finding(w, DP_CODE_RESET, segment, segment + 1, answer)))
+            return DP_ERR_NOMEM;
+        f->confidence = fmax(f->confidence, 0.8);
+        return add_flow(f, index);
+    }
     int code = draw_at_end(w, DP_CODE_REFUSED, index, true, answer, &f);
-    if (code == DP_OK && end_reached(w->l, w->l->flows[index], true) && !way_unknown(w->l, index))
+    if (code == DP_OK && reached && !way_unknown(l, index))
         f->confidence = 0.95;
     return code;
 }
