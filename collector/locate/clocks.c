@@ -1,4 +1,5 @@
 /* Fits every vantage point's clock to the reference. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "collector/locate/engine.h"
@@ -74,6 +75,8 @@ static int by_all(struct dp_locate *l, const bool *placed, size_t index, bool *r
     return DP_OK;
 }
 
+#define ONE_CLOCK_NS 1e6
+
 /* By what little there is: packets of one direction, the agents' own measurement, or nothing. */
 static int by_guess(struct dp_locate *l, size_t index)
 {
@@ -85,8 +88,8 @@ static int by_guess(struct dp_locate *l, size_t index)
         return DP_OK;
     }
     const struct vantage *from = &l->vantages[v->host < index ? v->host : index - 1];
-    /* One host has one clock. */
-    struct dp_clock_line line = {.error_ns = v->host < index ? 0 : -1};
+    /* One host has one clock, unless its packets show that it does not. */
+    struct dp_clock_line line = {.error_ns = v->host < index ? 0 : -1}, own = line;
     for (size_t i = index; i-- > 0;) {
         struct dp_clock_source source = source_of(l, i, index);
         if (source.pair->samples == 0)
@@ -98,7 +101,8 @@ static int by_guess(struct dp_locate *l, size_t index)
             return code;
         break;
     }
-    place(v, from, &line);
+    bool shared = v->host < index && from == &l->vantages[v->host] && fabs(line.offset_ns) < ONE_CLOCK_NS;
+    place(v, from, shared ? &own : &line);
     return DP_OK;
 }
 

@@ -216,18 +216,30 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
     s->loss_count = kept;
 }
 
+/* Past the last point of a direction, as TCP shows. */
+static uint64_t lost_outside(const struct dp_locate *l, enum dp_direction d)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < l->flow_count; i++)
+        for (int half = 0; half < 2; half++)
+            if (half_forward(l->flows[i], half) == (d == DP_FORWARD))
+                sum += l->flows[i]->half[half].beyond_count;
+    return sum;
+}
+
 /* What a point misses by chance looks lost before it when it is lost behind it. So few losses before a point
- * that is known to miss packets say nothing. */
+ * that is known to miss packets say nothing; nor does a stray one where nearly all vanishes behind it. */
 static void review_chance(struct dp_locate *l, enum dp_direction d)
 {
-    uint64_t farther = 0;
+    uint64_t farther = lost_outside(l, d);
     for (uint32_t i = 0; i < l->segment_count; i++) {
         uint32_t segment = d == DP_FORWARD ? (uint32_t)l->segment_count - 1 - i : i;
         struct side *s = &l->segments[segment].side[d];
         const struct vantage *down = &l->vantages[d == DP_FORWARD ? segment + 1 : segment];
         double rate = down->packets ? (double)down->missed / (double)(down->packets + down->missed) : 0;
         double expected = rate * (double)farther;
-        if (s->loss_count && farther && rate > 0 && (double)s->loss_count <= 3 * expected + 3) {
+        bool stray = s->loss_count * 50 <= farther;
+        if (s->loss_count && farther && (stray || (rate > 0 && (double)s->loss_count <= 3 * expected + 3))) {
             for (size_t k = 0; k < s->loss_count; k++)
                 drop_loss(l, segment, d, k, true);
             s->loss_count = 0;

@@ -1,6 +1,7 @@
 /* What can be learned before anything is settled: which way each flow runs, and how the clocks differ, from
  * packets that every vantage point saw once and that need no clock to be recognised. */
 #include "collector/locate/groups.h"
+#include "collector/locate/pairing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,29 @@ static bool round_trip(const struct orientation *o, int64_t *ret_ns, bool *ret_s
     qsort(sums, count, sizeof *sums, by_value);
     *ret_ns = sums[count / 2];
     *ret_sure = longer * 10 >= count * 9 || shorter * 10 >= count * 9;
+    return true;
+}
+
+/* Of a flow that runs one way only: how long it takes from the low point to the high one, negative where it
+ * runs the other way. False where the clocks do not tell. */
+static bool one_way(const struct dp_locate *l, const struct orientation *o, int64_t *ret_ns)
+{
+    int half = o->counts[0] ? 0 : 1;
+    size_t count = o->counts[half], longer = 0, shorter = 0;
+    int64_t error;
+    if (count == 0 || o->counts[1 - half] || !pairing_clocks_agree(l, o->low, o->high, &error))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct crossing *c = &o->crossings[half][i];
+        int64_t apart = half == 0 ? c->difference : -c->difference; /* by their own stamps, high less low */
+        int64_t by_clock = to_reference(l, o->high, c->t_ns + apart) - to_reference(l, o->low, c->t_ns);
+        longer += by_clock > error;
+        shorter += by_clock < -error;
+        *ret_ns = by_clock;
+    }
+    if (longer * 10 < count * 9 && shorter * 10 < count * 9)
+        return false;
+    *ret_ns = (longer > shorter) == (half == 0) ? 1 : -1;
     return true;
 }
 
@@ -331,6 +355,10 @@ static int look_at_leg(struct work *w, uint32_t leg, struct told *told)
         told->sure = told->sure || sure;
     }
     told->votes += o.ttl_votes;
+    if (code == DP_OK && !told->has_difference && one_way(w->l, &o, &longer)) {
+        told->difference = longer;
+        told->has_difference = true;
+    }
     return code;
 }
 
