@@ -284,16 +284,21 @@ static struct dp_finding *same_place(struct drawing *w, enum dp_code code, int f
     return NULL;
 }
 
-/* A point that misses packets may have missed the RST itself: then one or two of them prove nothing. */
+/* A point that misses packets may have missed the RST itself: one or two of them prove nothing then, nor do a
+ * few, at any point, where nearly all come from farther away. */
 static bool reset_doubtful(const struct dp_locate *l, const struct reset_event *e)
 {
-    const struct vantage *behind = &l->vantages[e->direction == DP_FORWARD ? e->segment : e->segment + 1];
-    if (behind->missed == 0 && behind->gap_count == 0 && !(behind->has_dropped && behind->dropped))
-        return false;
-    size_t same = 0;
+    uint32_t v = (uint32_t)(e->direction == DP_FORWARD ? e->segment : e->segment + 1);
+    const struct vantage *behind = &l->vantages[v];
+    bool misses = behind->missed || behind->gap_count || (behind->has_dropped && behind->dropped);
+    size_t same = 0, passed = 0;
     for (size_t i = 0; i < l->reset_count; i++)
         same += l->resets[i].segment == e->segment && l->resets[i].direction == e->direction;
-    return same <= 2;
+    for (size_t i = 0; i < l->flow_count; i++)
+        for (int half = 0; half < 2; half++)
+            passed += half_forward(l->flows[i], half) == (e->direction == DP_FORWARD) &&
+                      l->flows[i]->views[v].reset_ns[half] != 0;
+    return misses ? same <= 2 || same * 5 < passed : same * 20 < passed;
 }
 
 /* A connection that one point alone saw may as well run the other way: then its RST comes from the other
