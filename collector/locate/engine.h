@@ -177,6 +177,8 @@ struct half {
     struct passing passing;        /* at the last vantage point */
     struct passing *inner_passing; /* by leg: at the last point before each host that ends the connection */
     uint64_t first_end;            /* end of what went past the first vantage point, in order of capture */
+    int64_t first_response_ns;    /* there: shortest time from a packet to its acknowledgement; 0 not known */
+    uint32_t first_response_turn; /* not every packet is looked at for it */
     struct hole holes[HOLES];
     uint32_t hole_count;
     uint64_t first_position; /* where the stream begins for us: the SYN's, or that of the first packet seen */
@@ -659,9 +661,9 @@ static inline int64_t to_reference(const struct dp_locate *l, uint32_t vantage, 
 /* ---- pairing.c ---- */
 /* Recognises what belongs together although something on the path rewrites it: aligns the numbers of vantage
  * points that know a flow by the same name, and joins flows that are one. Looks at what is not settled yet.
- * limit: reference time; flows that began later may still come to points that are behind, and wait. INT64_MAX:
- * all is here; INT64_MIN: not known. last: nothing more comes that could tell better. *ret_joined: how many
- * flows became parts of others. */
+ * limit: reference time; flows that began later may still come to points that are behind, and wait.
+ * INT64_MAX: all is here; INT64_MIN: not known. last: nothing more comes that could tell better. *ret_joined:
+ * how many flows became parts of others. */
 int pairing_sweep(struct dp_locate *l, int64_t limit, bool last, size_t *ret_joined) DP_MUST_CHECK;
 
 /* ---- datagrams.c ---- */
@@ -719,8 +721,8 @@ void account_unbooked(struct dp_locate *l, const struct transmission *transmissi
  * and, when all data is here, what it never sent on. */
 int handover_take(struct dp_locate *l, const struct transmission *t) DP_MUST_CHECK;
 void handover_give(struct dp_locate *l, const struct transmission *t);
-/* Whether it is a RST that such a host sent of its own accord, as when the proxy on it dies: neither side of it
- * had closed before. */
+/* Whether it is a RST that such a host sent of its own accord, as when the proxy on it dies: neither side of
+ * it had closed before. */
 bool handover_resets(const struct dp_locate *l, const struct transmission *t);
 /* Whether a position crosses from a leg to its neighbour. */
 bool handover_carries(const struct flow *flow, int half, uint32_t leg, uint32_t other_leg, uint64_t position);

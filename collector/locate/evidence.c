@@ -385,8 +385,11 @@ static void open_hole(struct half *h, uint64_t start, const struct observation *
                                               .has_ts = (o->marks & MARK_HAS_TS) != 0};
 }
 
+#define IDS_COUNTED 1024 /* farther apart they are drawn at random, or belong to many connections at once */
+
 /* Whether the packet set out after the one behind the hole. Its time stamp tells, except within a tick of the
- * sender's clock; then the IP IDs do. */
+ * sender's clock; then the IP IDs do, where they count. Else it takes at least a round trip to be sent again.
+ */
 static bool set_out_later(const struct half *h, const struct hole *hole, const struct observation *o,
                           int64_t t)
 {
@@ -394,9 +397,24 @@ static bool set_out_later(const struct half *h, const struct hole *hole, const s
     int32_t ticks = (int32_t)(o->tsval - hole->tsval);
     if (stamped && ticks != 0)
         return ticks > 0 && t - hole->t_ns > 100000;
-    if (hole->has_ip_id && (o->marks & MARK_HAS_IP_ID))
-        return (int16_t)(uint16_t)(o->ip_id - hole->ip_id) > 0 && t - hole->t_ns > 100000;
-    return !stamped && t - hole->t_ns > 5000000;
+    int16_t ids = (int16_t)(uint16_t)(o->ip_id - hole->ip_id);
+    if (hole->has_ip_id && (o->marks & MARK_HAS_IP_ID) && ids >= -IDS_COUNTED && ids <= IDS_COUNTED)
+        return ids > 0 && t - hole->t_ns > 100000;
+    return !stamped && t - hole->t_ns > 5000000 && t - hole->t_ns > h->first_response_ns * 4 / 5;
+}
+
+/* The shortest time from a packet's passing the first point to its acknowledgement there. */
+static void watch_first_response(struct half *h, uint32_t vantage, const struct observation *o, uint64_t end)
+{
+    const struct ack_lane *lane = &h->acks[vantage];
+    if (h->first_response_turn++ % 16 != 0)
+        return;
+    size_t i = first_mark(lane, end);
+    if (i == lane->count || ack_at(lane, i)->ts_ns <= o->ts_ns)
+        return;
+    int64_t response = ack_at(lane, i)->ts_ns - o->ts_ns;
+    if (h->first_response_ns == 0 || response < h->first_response_ns)
+        h->first_response_ns = response;
 }
 
 /* A hole that is filled: by a packet that was merely late, or by a retransmission, which says that the first
@@ -443,6 +461,7 @@ int evidence_holes(struct dp_locate *l, struct flow *flow, int half)
             h->first_end = end;
             continue;
         }
+        watch_first_response(h, vantage, o, end);
         if (o->start > h->first_end) {
             if (stream_known(h, h->first_end, lane, o->ts_ns))
                 open_hole(h, h->first_end, o, t);
