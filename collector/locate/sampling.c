@@ -180,16 +180,14 @@ static void copies_at(struct copies *c, uint32_t place, const struct reference *
             c->at[c->count++] = &r[i];
 }
 
-/* The one copy that is surely this one; NULL: none, or more than one. */
+/* The copy that is surely this one; NULL: none. Of a packet that was captured twice there the first, from
+ * which it took longest. */
 static const struct reference *same_copy(const struct copies *c, const struct reference *r)
 {
     const struct reference *same = NULL;
     for (size_t i = 0; i < c->count; i++)
-        if (copies_same(c->at[i]->o, r->o)) {
-            if (same)
-                return NULL;
+        if (copies_same(c->at[i]->o, r->o) && (!same || c->at[i]->t_ns < same->t_ns))
             same = c->at[i];
-        }
     return same;
 }
 
