@@ -214,14 +214,14 @@ struct reason {
 static struct dp_report *run_reason(struct sim *sim, struct reason reason)
 {
     sim_relay_path(sim);
-    (void)take(sim, RELAY, 0, 77);
-    pass(sim, RELAY, SIM_S, 0, reason.later, reason.apart, reason.longer);
-    if (reason.more)
-        reason.more(sim);
     for (int v = 2; reason.behind_until && v < 4; v++) {
         sim->at[v].capture_to = reason.behind_until;
         sim->at[v].window = true;
     }
+    (void)take(sim, RELAY, 0, 77);
+    pass(sim, RELAY, SIM_S, 0, reason.later, reason.apart, reason.longer);
+    if (reason.more)
+        reason.more(sim);
     return sim_run(sim, SIM_FILES);
 }
 
