@@ -237,10 +237,10 @@ int relays_draw(struct dp_locate *l, struct dp_report *report)
 static char *count_text(const struct relayed *r, const char *near)
 {
     if (r->kept)
-        return text_format("Of %zu mails that a mail relay behind %s took over, %zu had not been seen to "
+        return text_format("Of %zu mail%s that a mail relay behind %s took over, %zu had not been seen to "
                            "leave it when the captures ended: it may hold them, which is no loss (see "
                            "postqueue -p there).",
-                           r->mails + r->kept, near, r->kept);
+                           r->mails + r->kept, r->mails + r->kept == 1 ? "" : "s", near, r->kept);
     if (r->mails == 1)
         return text_format("A mail relay behind %s took over 1 mail, and it left.", near);
     return text_format("A mail relay behind %s took over %zu mails, and all of them left it.", near,

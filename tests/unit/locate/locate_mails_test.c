@@ -1,6 +1,5 @@
 /* Mails that a relay between the points 1 and 2 takes over and sends on: which session carries on which. */
 #include <stdio.h>
-#include <string.h>
 
 #include "tests/unit/locate/sim_fixture.h"
 #include "tests/unit/locate/sim_mail.h"
@@ -228,6 +227,21 @@ static void test_one_of_two_mails_leaves(void **state)
         }
 }
 
+/* A mail that left says nothing of the first one of the next session. */
+static void test_id_of_another_session(void **state)
+{
+    struct sim *sim = *state;
+    sim_relay_path(sim);
+    struct hop hop = deliver(sim, 0, (struct sim_mail){.header = MESSAGE("a1")},
+                             (struct sim_mail){.header = MESSAGE("a1")});
+    (void)one(sim, false, 10 * SIM_MS, (struct sim_mail){.reply = QUEUED("4XyZ2")});
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_clean(r);
+    assert_paired(sim, r, hop);
+    sim_assert_says(r->verdict_summary, "Of 1 mail that a mail relay behind lb1/eth0 took over, 1 had not");
+    dp_report_free(r);
+}
+
 /* ---- what is no such mail ---- */
 
 /* A Message-ID behind the relay before the mail came to it: another mail, by a client that numbers badly. */
@@ -300,6 +314,21 @@ static void test_ids_of_another_kind(void **state)
     }
 }
 
+/* A client takes a relay's queue id for its Message-ID: the one and the other are told apart, and both are
+ * followed. */
+static void test_one_word_for_both_ids(void **state)
+{
+    struct sim *sim = *state;
+    sim_relay_path(sim);
+    struct hop hop =
+        deliver(sim, 0, (struct sim_mail){.header = "Message-ID: 4XyZ1\r\n", .reply = QUEUED("4XyZ1")},
+                (struct sim_mail){.header = "Message-ID: 4XyZ1\r\n" RECEIVED("4XyZ1")});
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    sim_assert_clean(r);
+    assert_paired(sim, r, hop);
+    dp_report_free(r);
+}
+
 /* A client that gives all its mails the same Message-ID. */
 static void test_id_that_everyone_has(void **state)
 {
@@ -351,10 +380,12 @@ int main(void)
         SIM_TEST(test_two_mails_of_a_session_leave_in_two),
         SIM_TEST(test_mails_of_two_sessions_leave_in_one),
         SIM_TEST(test_one_of_two_mails_leaves),
+        SIM_TEST(test_id_of_another_session),
         SIM_TEST(test_message_id_that_leaves_before_it_comes),
         SIM_TEST(test_mail_that_comes_back),
         SIM_TEST(test_ids_from_the_wrong_end),
         SIM_TEST(test_ids_of_another_kind),
+        SIM_TEST(test_one_word_for_both_ids),
         SIM_TEST(test_id_that_everyone_has),
         SIM_TEST(test_more_mails_than_are_remembered),
     };

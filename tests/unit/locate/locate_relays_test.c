@@ -7,6 +7,8 @@
 
 #define NONE (-1)
 
+#define STILL DP_LOCATE_STILL_RUNNING
+
 enum { RELAY = 8, OTHER_RELAY = 18 };
 
 /* A session that brings the relay a mail by this number, from t on. */
@@ -207,19 +209,20 @@ static void test_two_overdue_mails_of_a_session(void **state)
 struct reason {
     unsigned later;        /* mails that leave after it */
     int64_t apart, longer; /* of these; and how long the relay has each */
-    int64_t behind_until;  /* the captures behind the relay end then; 0: with the others */
+    unsigned earlier;      /* mails before it, 1 s apart */
+    int64_t point_until;   /* the capture at the last point ends then; 0: with the others */
     void (*more)(struct sim *sim);
 };
 
 static struct dp_report *run_reason(struct sim *sim, struct reason reason)
 {
     sim_relay_path(sim);
-    for (int v = 2; reason.behind_until && v < 4; v++) {
-        sim->at[v].capture_to = reason.behind_until;
-        sim->at[v].window = true;
-    }
-    (void)take(sim, RELAY, 0, 77);
-    pass(sim, RELAY, SIM_S, 0, reason.later, reason.apart, reason.longer);
+    sim->at[3].capture_to = reason.point_until;
+    sim->at[3].window = reason.point_until != 0;
+    int64_t t = reason.earlier * SIM_S;
+    pass(sim, RELAY, 0, 100, 100 + reason.earlier, SIM_S, 60 * SIM_MS);
+    (void)take(sim, RELAY, t, 77);
+    pass(sim, RELAY, t + SIM_S, 0, reason.later, reason.apart, reason.longer);
     if (reason.more)
         reason.more(sim);
     return sim_run(sim, SIM_FILES);
@@ -274,25 +277,50 @@ static void test_mail_kept_for_a_reason(void **state)
         struct reason reason;
         bool stall;
     } cases[] = {
-        {{6, 5 * SIM_S, 60 * SIM_MS, 0, NULL}, true},
-        {{3, 12 * SIM_S, 60 * SIM_MS, 0, NULL}, true},
-        {{2, 24 * SIM_S, 60 * SIM_MS, 0, NULL}, false}, /* hardly any came later */
-        {{6, 3 * SIM_S, 60 * SIM_MS, 0, NULL}, false},  /* it may still come */
-        {{6, 5 * SIM_S, 2 * SIM_S, 0, NULL}, true},
-        {{6, 5 * SIM_S, 3500 * SIM_MS, 0, NULL}, false}, /* the others took long, too */
-        {{6, 5 * SIM_S, 60 * SIM_MS, 25 * SIM_S, NULL}, true},
-        {{6, 5 * SIM_S, 60 * SIM_MS, 18 * SIM_S, NULL}, false}, /* no one looked any longer */
-        {{6, 5 * SIM_S, 60 * SIM_MS, 0, refusing}, false},
-        {{6, 5 * SIM_S, 60 * SIM_MS, 0, unreadable}, false},
-        {{6, 5 * SIM_S, 60 * SIM_MS, 0, unreadable_of_several}, false},
-        {{6, 5 * SIM_S, 60 * SIM_MS, 0, encrypted}, false},
-        {{6, 5 * SIM_S, 60 * SIM_MS, 0, unanswered}, false},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS}, true},
+        /* Hardly any came later. */
+        {{.later = 3, .apart = 12 * SIM_S, .longer = 60 * SIM_MS}, true},
+        {{.later = 2, .apart = 24 * SIM_S, .longer = 60 * SIM_MS}, false},
+        {{.later = 2, .apart = 24 * SIM_S, .longer = 60 * SIM_MS, .earlier = 6}, false},
+        /* It may still come. */
+        {{.later = 6, .apart = 3 * SIM_S, .longer = 60 * SIM_MS}, false},
+        /* The others took long, too. */
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 2 * SIM_S}, true},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 3500 * SIM_MS}, false},
+        /* No one looked any longer; or longer than there was anything to see; or no one knows how long. */
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .point_until = 25 * SIM_S}, true},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .point_until = 18 * SIM_S}, false},
+        {{.later = 6, .apart = 3 * SIM_S, .longer = 60 * SIM_MS, .point_until = STILL}, false},
+        /* Something behind the relay explains it. */
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = refusing}, false},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = unreadable}, false},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = unreadable_of_several}, false},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = encrypted}, false},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = unanswered}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct dp_report *r = run_reason(*state, cases[i].reason);
         if ((stall_of(r) != NULL) != cases[i].stall)
             print_error("case %zu: %s\n", i, r->verdict_summary);
         assert_int_equal(stall_of(r) != NULL, cases[i].stall);
+        dp_report_free(r);
+    }
+}
+
+/* All mails came and went at once, and the captures were told to go on. */
+static void test_silence_that_was_watched(void **state)
+{
+    struct sim *sim = *state;
+    for (int watched = 0; watched < 2; watched++) {
+        sim_relay_path(sim);
+        for (size_t v = 0; v < 4; v++) {
+            sim->at[v].capture_to = 60 * SIM_S;
+            sim->at[v].window = watched != 0;
+        }
+        (void)take(sim, RELAY, 0, 77);
+        pass(sim, RELAY, 100 * SIM_MS, 0, 6, 100 * SIM_MS, 60 * SIM_MS);
+        struct dp_report *r = sim_run(sim, SIM_FILES);
+        assert_int_equal(stall_of(r) != NULL, watched);
         dp_report_free(r);
     }
 }
@@ -318,6 +346,33 @@ static void test_two_relays_side_by_side(void **state)
     sim_assert_says(r->verdict_summary, "Of 2 mails that a mail relay behind lb1/eth0 took over, 1 had not");
     sim_assert_says(r->verdict_summary,
                     "A mail relay behind lb1/eth0 took over 7 mails, and all of them left it");
+    dp_report_free(r);
+}
+
+static void test_two_relays_that_keep_mail(void **state)
+{
+    struct sim *sim = *state;
+    sim_relay_path(sim);
+    uint32_t kept[2];
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t relay = i ? OTHER_RELAY : RELAY;
+        kept[i] = take(sim, relay, i * 5 * SIM_MS, 70 + i).flow;
+        pass(sim, relay, SIM_S + i * 5 * SIM_MS, 10 * i, 10 * i + 6, 5 * SIM_S, 60 * SIM_MS);
+    }
+    struct dp_report *r = sim_run(sim, SIM_FILES);
+    assert_int_equal(r->finding_count, 2);
+    uint32_t told[2];
+    for (int i = 0; i < 2; i++) {
+        const struct dp_finding *f = &r->findings[i];
+        assert_int_equal(f->code, DP_CODE_STALL);
+        assert_int_equal(f->flow_count, 1);
+        sim_assert_says(f->summary, "1 mail that a relay");
+        sim_assert_says(f->summary, "although 6 others left it");
+        told[i] = f->flows[0];
+    }
+    assert_int_not_equal(told[0], told[1]);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sim_goes_on_as(sim, r, kept[i], 2), NONE);
     dp_report_free(r);
 }
 
@@ -398,7 +453,9 @@ int main(void)
         SIM_TEST(test_overdue_mail),
         SIM_TEST(test_two_overdue_mails_of_a_session),
         SIM_TEST(test_mail_kept_for_a_reason),
+        SIM_TEST(test_silence_that_was_watched),
         SIM_TEST(test_two_relays_side_by_side),
+        SIM_TEST(test_two_relays_that_keep_mail),
         SIM_TEST(test_server_that_is_no_relay),
         SIM_TEST(test_two_relays_in_a_row),
     };

@@ -1,7 +1,5 @@
 /* Connections that a proxy between the points 1 and 2 encrypts anew: put together by when they begin and end
  * and by how much they carry, or not at all. */
-#include <string.h>
-
 #include "tests/unit/locate/sim_fixture.h"
 #include "tests/unit/locate/sim_mail.h"
 
@@ -15,7 +13,9 @@ struct veiled {
     uint32_t bytes[2];     /* 0: 40000 up, 9000 down */
     int64_t more[2];       /* so many more, or less, on the far side */
     bool client_far;
-    bool other_way; /* the far connection is one into the host, too */
+    /* One runs the other way: both leave the host, or both come to it. */
+    bool near_turned, far_turned;
+    int64_t lasts; /* 0: 8 s */
 };
 
 struct pair {
@@ -42,14 +42,14 @@ static struct pair add(struct sim *sim, struct veiled v)
     struct sim_flow before = {.far_end = SIM_AT(1), .server_port = 465},
                     behind = {.near_end = SIM_AT(2), .server_port = 465};
     struct sim_flow in = v.client_far ? behind : before, out = v.client_far ? before : behind;
-    in.client_far = v.client_far;
-    out.client_far = v.client_far != v.other_way;
+    in.client_far = v.client_far != v.near_turned;
+    out.client_far = v.client_far != v.far_turned;
     in.server_host = 8;
     out.client_host = 8;
     uint32_t bytes[2] = {v.bytes[0] ? v.bytes[0] : 40000, v.bytes[1] ? v.bytes[1] : 9000};
     uint32_t far[2] = {(uint32_t)(bytes[0] + v.more[0]), (uint32_t)(bytes[1] + v.more[1])};
     int64_t opens = v.opens ? v.opens : 2 * SIM_MS, closes = v.closes ? v.closes : 2 * SIM_MS;
-    int64_t end = v.begin + 8 * SIM_S;
+    int64_t end = v.begin + (v.lasts ? v.lasts : 8 * SIM_S);
     struct pair p;
     p.near = carry(sim, in, v.begin, end, bytes);
     p.far = carry(sim, out, v.begin + opens, end + closes, far);
@@ -117,6 +117,26 @@ static void test_at_once_with_volumes_of_their_own(void **state)
     for (int i = 0; i < 2; i++)
         assert_paired(sim, r, p[i]);
     dp_report_free(r);
+}
+
+/* Two at a time that differ in one thing only, and in that by too little to rule anything out. */
+static void test_at_once_and_nearly_alike(void **state)
+{
+    static const struct veiled cases[][2] = {
+        {{.more = {300, 300}}, {.bytes = {45000, 14000}, .more = {300, 300}}},
+        {{.lasts = 8 * SIM_S}, {.begin = 500 * SIM_MS, .lasts = 7500 * SIM_MS}},
+        {{.lasts = 8 * SIM_S}, {.lasts = 8500 * SIM_MS}},
+    };
+    struct sim *sim = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        sim_relay_path(sim);
+        struct pair p[2] = {add(sim, cases[i][0]), add(sim, cases[i][1])};
+        struct dp_report *r = sim_run(sim, SIM_FILES);
+        sim_assert_clean(r);
+        for (int k = 0; k < 2; k++)
+            assert_paired(sim, r, p[k]);
+        dp_report_free(r);
+    }
 }
 
 /* What lies between them no one can count: no loss there, however the volumes differ. */
@@ -214,17 +234,40 @@ static void test_look_alikes_in_turned_order(void **state)
     dp_report_free(r);
 }
 
-/* Of two alike only one is carried on where we see it: it may be either's. */
-static void test_one_that_two_could_have_opened(void **state)
+/* A connection that only one side saw, beside a pair that it looks like. */
+static uint32_t lone(struct sim *sim, bool far, int64_t begin)
+{
+    struct sim_flow in = {.far_end = SIM_AT(1), .server_port = 465, .server_host = 8},
+                    out = {.near_end = SIM_AT(2), .server_port = 465, .client_host = 8};
+    return carry(sim, far ? out : in, begin, begin + 8 * SIM_S, (uint32_t[]){40000, 9000});
+}
+
+/* Of two alike only one is carried on where we see it: it may be either's. Or one is carried on by either of
+ * two. */
+static void test_one_for_two(void **state)
+{
+    struct sim *sim = *state;
+    for (int far = 0; far < 2; far++) {
+        sim_relay_path(sim);
+        struct pair p = add(sim, (struct veiled){0});
+        uint32_t other = lone(sim, far != 0, far ? 3 * SIM_MS : SIM_MS);
+        struct dp_report *r = sim_run(sim, SIM_FILES);
+        assert_apart(sim, r, p);
+        assert_int_equal(sim_goes_on_as(sim, r, other, far ? 0 : 3), NONE);
+        dp_report_free(r);
+    }
+}
+
+/* What carries the first on no one captured: that of the second is not its. */
+static void test_one_that_is_not_carried_on(void **state)
 {
     struct sim *sim = *state;
     sim_relay_path(sim);
-    struct pair p = add(sim, (struct veiled){0});
-    uint32_t bytes[2] = {40000, 9000};
-    (void)carry(sim, (struct sim_flow){.far_end = SIM_AT(1), .server_port = 465, .server_host = 8}, SIM_MS,
-                8 * SIM_S + SIM_MS, bytes);
+    uint32_t other = lone(sim, false, 0);
+    struct pair p = add(sim, (struct veiled){.begin = 100 * SIM_MS});
     struct dp_report *r = sim_run(sim, SIM_FILES);
-    assert_apart(sim, r, p);
+    assert_paired(sim, r, p);
+    assert_int_equal(sim_goes_on_as(sim, r, other, 3), NONE);
     dp_report_free(r);
 }
 
@@ -250,7 +293,8 @@ static void test_not_paired(void **state)
         {{.closes = 2100 * SIM_MS}, false},
         {{.closes = -1900 * SIM_MS}, true},
         {{.closes = -2100 * SIM_MS}, false},
-        {{.other_way = true}, false}, /* both come to the host */
+        {{.near_turned = true}, false},
+        {{.far_turned = true}, false},
     };
     struct sim *sim = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -340,11 +384,13 @@ int main(void)
         SIM_TEST(test_paired_by_timing_and_volume),
         SIM_TEST(test_one_after_the_other),
         SIM_TEST(test_at_once_with_volumes_of_their_own),
+        SIM_TEST(test_at_once_and_nearly_alike),
         SIM_TEST(test_other_volumes_are_no_loss),
         SIM_TEST(test_loss_beside_the_proxy_is_told_with_reserve),
         SIM_TEST(test_look_alikes_are_not_mixed_up),
         SIM_TEST(test_look_alikes_in_turned_order),
-        SIM_TEST(test_one_that_two_could_have_opened),
+        SIM_TEST(test_one_for_two),
+        SIM_TEST(test_one_that_is_not_carried_on),
         SIM_TEST(test_not_paired),
         SIM_TEST(test_not_paired_over_two_hosts),
         SIM_TEST(test_not_paired_from_its_middle),
