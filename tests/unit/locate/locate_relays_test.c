@@ -7,8 +7,6 @@
 
 #define NONE (-1)
 
-#define STILL DP_LOCATE_STILL_RUNNING
-
 enum { RELAY = 8, OTHER_RELAY = 18 };
 
 /* A session that brings the relay a mail by this number, from t on. */
@@ -210,15 +208,18 @@ struct reason {
     unsigned later;        /* mails that leave after it */
     int64_t apart, longer; /* of these; and how long the relay has each */
     unsigned earlier;      /* mails before it, 1 s apart */
-    int64_t point_until;   /* the capture at the last point ends then; 0: with the others */
+    int64_t last_until;    /* the capture at the last point ends then; 0: with the others */
+    bool still;            /* both behind the relay go on, as far as is known */
     void (*more)(struct sim *sim);
 };
 
 static struct dp_report *run_reason(struct sim *sim, struct reason reason)
 {
     sim_relay_path(sim);
-    sim->at[3].capture_to = reason.point_until;
-    sim->at[3].window = reason.point_until != 0;
+    for (int v = 2; v < 4; v++) {
+        sim->at[v].capture_to = reason.still ? DP_LOCATE_STILL_RUNNING : v == 3 ? reason.last_until : 0;
+        sim->at[v].window = sim->at[v].capture_to != 0;
+    }
     int64_t t = reason.earlier * SIM_S;
     pass(sim, RELAY, 0, 100, 100 + reason.earlier, SIM_S, 60 * SIM_MS);
     (void)take(sim, RELAY, t, 77);
@@ -287,10 +288,10 @@ static void test_mail_kept_for_a_reason(void **state)
         /* The others took long, too. */
         {{.later = 6, .apart = 5 * SIM_S, .longer = 2 * SIM_S}, true},
         {{.later = 6, .apart = 5 * SIM_S, .longer = 3500 * SIM_MS}, false},
-        /* No one looked any longer; or longer than there was anything to see; or no one knows how long. */
-        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .point_until = 25 * SIM_S}, true},
-        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .point_until = 18 * SIM_S}, false},
-        {{.later = 6, .apart = 3 * SIM_S, .longer = 60 * SIM_MS, .point_until = STILL}, false},
+        /* No one looked any longer; or no one knows how long. */
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .last_until = 25 * SIM_S}, true},
+        {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .last_until = 18 * SIM_S}, false},
+        {{.later = 6, .apart = 3 * SIM_S, .longer = 60 * SIM_MS, .still = true}, false},
         /* Something behind the relay explains it. */
         {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = refusing}, false},
         {{.later = 6, .apart = 5 * SIM_S, .longer = 60 * SIM_MS, .more = unreadable}, false},
