@@ -425,11 +425,15 @@ struct seam {
 struct relayed {
     uint32_t from, to; /* flows, by id */
     bool veiled;       /* told by timing and volume only */
+    /* Of the server of `from`, if this pair is the first that told of it: mails that were seen to go in and
+     * to come out, and those that were not seen to come out. */
+    size_t mails, kept;
 };
 
 /* A mail that a host took over and that was not seen to leave it. */
 struct kept_mail {
     uint32_t flow;    /* by id */
+    uint32_t relay;   /* index of the pair that told of the host */
     int64_t t_ns;     /* reference clock, when the host's reply took it over */
     int64_t until_ns; /* what is watched behind the host ends then */
     bool overdue;     /* mails that came later left long ago, and nothing behind the host kept it back */
@@ -441,7 +445,6 @@ struct relays {
     size_t count, room;
     struct kept_mail *kept;
     size_t kept_count, kept_room;
-    size_t mails; /* that were seen to go in and to come out */
 };
 
 struct dp_locate {

@@ -104,8 +104,11 @@ static bool arrived(const struct dp_locate *l, const struct transmission *t, enu
         return false;
     if (t->other_arrival_ns && t->other_arrival_ns <= acked + 1000000LL)
         return false;
-    *ret_fate =
-        t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked ? DP_FATE_UNKNOWN : DP_FATE_MISSED;
+    /* Either of two copies may have been lost; but not where none of the flow is seen any farther. */
+    uint32_t next = next_place(l, t);
+    bool goes_on = next < t->hi && half_seen(l, t, next);
+    bool either = goes_on && t->other_unseen && t->next_copy_ns && t->next_copy_ns < acked;
+    *ret_fate = either ? DP_FATE_UNKNOWN : DP_FATE_MISSED;
     return true;
 }
 

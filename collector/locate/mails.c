@@ -135,13 +135,11 @@ static void settle_ids(struct tags *tags)
 }
 
 /* A flow that goes to a host that is known to hand mails on, by the flow that told so; NULL: it does not. */
-static const struct relayed *relay_of(const struct dp_locate *l, const struct flow *flow)
+static struct relayed *relay_of(const struct dp_locate *l, const struct flow *flow)
 {
     for (size_t i = 0; i < l->relays.count; i++) {
-        const struct relayed *r = &l->relays.items[i];
-        const struct dp_endpoints *e = &l->flows[r->from]->endpoints;
-        if (!r->veiled && e->server_port == flow->endpoints.server_port &&
-            dp_addr_equal(&e->server, &flow->endpoints.server))
+        struct relayed *r = &l->relays.items[i];
+        if (!r->veiled && relays_same_server(l->flows[r->from], flow))
             return r;
     }
     return NULL;
@@ -208,8 +206,9 @@ static bool overdue(const struct dp_locate *l, const struct tags *tags, const st
     size_t overtaken = 0;
     for (size_t i = 0; i < tags->count; i++) {
         const struct tag *other = &tags->items[i];
-        if (other->kind != DP_NOTE_QUEUE_ID || !other->goes_on)
-            continue;
+        if (other->kind != DP_NOTE_QUEUE_ID || !other->goes_on ||
+            !relays_same_server(l->flows[other->flow], l->flows[t->flow]))
+            continue; /* how fast another relay is says nothing of this one */
         longest = other->out_ns - other->t_ns > longest ? other->out_ns - other->t_ns : longest;
         overtaken += other->t_ns > t->t_ns;
     }
@@ -225,19 +224,23 @@ static int count_kept(struct dp_locate *l, struct tags *tags)
     settle_ids(tags);
     for (size_t i = 0; i < tags->count; i++) {
         const struct tag *t = &tags->items[i];
-        const struct relayed *relay = t->kind == DP_NOTE_QUEUE_ID ? relay_of(l, l->flows[t->flow]) : NULL;
+        struct relayed *relay = t->kind == DP_NOTE_QUEUE_ID ? relay_of(l, l->flows[t->flow]) : NULL;
         if (!relay)
             continue;
         if (t->goes_on) {
-            r->mails++;
+            relay->mails++;
             continue;
         }
         int64_t until = watched_until(l, l->flows[relay->to]);
         int code = dp_grow(&r->kept, &r->kept_room, r->kept_count + 1, sizeof *r->kept);
         if (code)
             return code;
-        r->kept[r->kept_count++] = (struct kept_mail){t->flow, t->t_ns, until, false};
-        r->kept[r->kept_count - 1].overdue = overdue(l, tags, t, until);
+        relay->kept++;
+        r->kept[r->kept_count++] = (struct kept_mail){.flow = t->flow,
+                                                      .relay = (uint32_t)(relay - r->items),
+                                                      .t_ns = t->t_ns,
+                                                      .until_ns = until,
+                                                      .overdue = overdue(l, tags, t, until)};
     }
     return DP_OK;
 }

@@ -17,7 +17,7 @@ int relays_add(struct relays *relays, uint32_t from, uint32_t to, bool veiled)
             return DP_OK;
     int code = dp_grow(&relays->items, &relays->room, relays->count + 1, sizeof *relays->items);
     if (code == DP_OK)
-        relays->items[relays->count++] = (struct relayed){from, to, veiled};
+        relays->items[relays->count++] = (struct relayed){.from = from, .to = to, .veiled = veiled};
     return code;
 }
 
@@ -69,14 +69,17 @@ const struct flow *relays_other(const struct dp_locate *l, const struct flow *fl
     return NULL;
 }
 
+bool relays_same_server(const struct flow *a, const struct flow *b)
+{
+    return a->endpoints.server_port == b->endpoints.server_port &&
+           dp_addr_equal(&a->endpoints.server, &b->endpoints.server);
+}
+
 bool relays_end(const struct dp_locate *l, const struct flow *flow)
 {
     for (size_t i = 0; i < l->relays.count; i++) {
         const struct relayed *r = &l->relays.items[i];
-        const struct dp_endpoints *e = &l->flows[r->from]->endpoints;
-        if (r->from == flow->id || r->to == flow->id ||
-            (e->server_port == flow->endpoints.server_port &&
-             dp_addr_equal(&e->server, &flow->endpoints.server)))
+        if (r->from == flow->id || r->to == flow->id || relays_same_server(l->flows[r->from], flow))
             return true;
     }
     return false;
@@ -159,8 +162,8 @@ static int overdue_text(const struct dp_locate *l, struct dp_finding *f, const s
         "the captures ended, although %zu others left it and nothing behind it refused any. No packet was "
         "lost: the relay may hold %s (deferred, filtered), deliver %s elsewhere, or have discarded %s.",
         count, count == 1 ? "" : "s", near, far, count == 1 ? "was" : "were",
-        (double)(first->until_ns - first->t_ns) / 1e9, l->relays.mails, count == 1 ? "it" : "them",
-        count == 1 ? "it" : "them", count == 1 ? "it" : "them");
+        (double)(first->until_ns - first->t_ns) / 1e9, l->relays.items[first->relay].mails,
+        count == 1 ? "it" : "them", count == 1 ? "it" : "them", count == 1 ? "it" : "them");
     f->next_step = text_format("Look at the relay's queue (postqueue -p) and in its log for what it accepted "
                                "from this session's address then, and what it says of that mail's queue id.");
     return f->summary && f->next_step ? DP_OK : DP_ERR_NOMEM;
@@ -184,14 +187,17 @@ static void place_of(const struct dp_locate *l, const struct flow *flow, struct 
     f->to = f->from + 1;
 }
 
-static int draw_overdue(struct dp_locate *l, struct dp_report *report)
+/* Of one relay. */
+static int draw_overdue(struct dp_locate *l, uint32_t relay, struct dp_report *report)
 {
     const struct kept_mail *first = NULL;
     size_t count = 0;
     for (size_t i = 0; i < l->relays.kept_count; i++) {
         const struct kept_mail *k = &l->relays.kept[i];
-        count += k->overdue;
-        if (k->overdue && (!first || k->t_ns < first->t_ns))
+        if (!k->overdue || k->relay != relay)
+            continue;
+        count++;
+        if (!first || k->t_ns < first->t_ns)
             first = k;
     }
     if (!first)
@@ -210,7 +216,7 @@ static int draw_overdue(struct dp_locate *l, struct dp_report *report)
     if (!f->flows)
         return DP_ERR_NOMEM;
     for (size_t i = 0; i < l->relays.kept_count; i++)
-        if (l->relays.kept[i].overdue)
+        if (l->relays.kept[i].overdue && l->relays.kept[i].relay == relay)
             list_once(f, l->relays.kept[i].flow + 1);
     place_of(l, l->flows[first->flow], f);
     return overdue_text(l, f, first, count);
@@ -218,35 +224,57 @@ static int draw_overdue(struct dp_locate *l, struct dp_report *report)
 
 int relays_draw(struct dp_locate *l, struct dp_report *report)
 {
-    for (size_t i = 0; i < report->finding_count; i++) {
-        int code = explain(l, &report->findings[i]);
-        if (code)
-            return code;
-    }
-    return draw_overdue(l, report);
+    int code = DP_OK;
+    for (size_t i = 0; i < report->finding_count && code == DP_OK; i++)
+        code = explain(l, &report->findings[i]);
+    for (uint32_t i = 0; i < l->relays.count && code == DP_OK; i++)
+        if (l->relays.items[i].kept)
+            code = draw_overdue(l, i, report);
+    return code;
+}
+
+/* What is known of the mails of one relay; NULL: no memory. */
+static char *count_text(const struct relayed *r, const char *near)
+{
+    if (r->kept)
+        return text_format("Of %zu mail%s that a mail relay behind %s took over, %zu had not been seen to "
+                           "leave it when the captures ended: it may hold them, which is no loss (see "
+                           "postqueue -p there).",
+                           r->mails + r->kept, r->mails + r->kept == 1 ? "" : "s", near, r->kept);
+    if (r->mails == 1)
+        return text_format("A mail relay behind %s took over 1 mail, and it left.", near);
+    return text_format("A mail relay behind %s took over %zu mails, and all of them left it.", near,
+                       r->mails);
+}
+
+static int tell_note(char **summary, char *note)
+{
+    int code = note ? append(summary, note) : DP_ERR_NOMEM;
+    free(note);
+    return code;
 }
 
 int relays_tell(const struct dp_locate *l, char **summary)
 {
     const struct relays *r = &l->relays;
-    if (r->count == 0)
-        return DP_OK;
+    bool counted = false;
+    int code = DP_OK;
+    for (size_t i = 0; i < r->count && code == DP_OK; i++)
+        if (r->items[i].mails || r->items[i].kept) {
+            counted = true;
+            code = tell_note(summary, count_text(&r->items[i], l->vantages[seam_of(l, &r->items[i])].name));
+        }
+    if (r->count == 0 || counted)
+        return code;
     const char *near = l->vantages[seam_of(l, &r->items[0])].name;
-    char *note;
-    if (r->items[0].veiled)
-        note = text_format("The host behind %s encrypts anew: the connections on either side of it have no "
-                           "bytes in common and were put together by timing and volume only, so whether all "
-                           "content went on in it is not known.",
-                           near);
-    else if (r->kept_count == 0)
-        note = text_format("A mail relay behind %s took over %zu mails, and all of them left it.", near,
-                           r->mails);
-    else
-        note = text_format("Of %zu mails that a mail relay behind %s took over, %zu had not been seen to "
-                           "leave it when the captures ended: it may hold them, which is no loss (see "
-                           "postqueue -p there).",
-                           r->mails + r->kept_count, near, r->kept_count);
-    int code = note ? append(summary, note) : DP_ERR_NOMEM;
-    free(note);
-    return code;
+    return tell_note(
+        summary,
+        r->items[0].veiled
+            ? text_format("The host behind %s encrypts anew: the connections on either side of it have no "
+                          "bytes in common and were put together by timing and volume only, so whether all "
+                          "content went on in it is not known.",
+                          near)
+            : text_format("A mail relay behind %s names no queue ids in its replies: some of its mails were "
+                          "seen to leave it, whether all did is not known.",
+                          near));
 }

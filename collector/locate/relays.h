@@ -15,6 +15,8 @@ int relays_add(struct relays *relays, uint32_t from, uint32_t to, bool veiled) D
 const struct flow *relays_other(const struct dp_locate *l, const struct flow *flow, uint32_t vantage);
 /* Whether a flow is known to end at such a host: it is paired, or its server is that of one that is. */
 bool relays_end(const struct dp_locate *l, const struct flow *flow);
+/* Whether the servers of two flows are one. */
+bool relays_same_server(const struct flow *a, const struct flow *b);
 /* Whether something is known to have gone on behind a segment in another connection. */
 bool relays_cross(const struct dp_locate *l, uint32_t segment);
 /* Whether all that one flow was seen at lies before all that the other was; *ret_segment: the first one in

@@ -355,17 +355,30 @@ void sim_send(struct sim *sim, uint32_t flow_id, struct sim_packet packet)
     }
 }
 
-void sim_note(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, uint16_t code)
+static struct sim_record *note(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t)
 {
     struct sim_vantage *at = &sim->at[vantage];
     at->records = grow(at->records, &at->room, at->count + 1, sizeof *at->records);
-    at->records[at->count++] = (struct sim_record){.digest = {.ts_ns = sim_stamp(at, t)},
-                                                   .t = t,
-                                                   .flow = flow,
-                                                   .half = 1,
-                                                   .is_note = true,
-                                                   .code = code,
-                                                   .order = sim->order++};
+    struct sim_record *r = &at->records[at->count++];
+    *r = (struct sim_record){.digest = {.ts_ns = sim_stamp(at, t)},
+                             .t = t,
+                             .flow = flow,
+                             .half = 1,
+                             .is_note = true,
+                             .order = sim->order++};
+    return r;
+}
+
+void sim_note(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, uint16_t code)
+{
+    note(sim, flow, vantage, t)->code = code;
+}
+
+void sim_note_id(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, struct sim_id id)
+{
+    struct sim_record *r = note(sim, flow, vantage, t);
+    r->half = (uint8_t)id.half;
+    r->id = id;
 }
 
 /* ---- exchanges ---- */

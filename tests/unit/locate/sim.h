@@ -51,8 +51,8 @@ struct sim_rewrite {
     uint32_t seq_by[2], ts_by[2]; /* added to each half's sequence numbers and time stamps */
     bool strip_ts, mangle_ts;     /* time stamps are taken out; are other ones each time */
     bool new_ids, zero_ids;       /* IP IDs */
-    uint8_t ttl;                  /* the host sets the TTL to this, whichever way; 0: it lowers it as others do */
-    uint8_t window_shift;         /* windows of the server's half are scaled otherwise */
+    uint8_t ttl;          /* the host sets the TTL to this, whichever way; 0: it lowers it as others do */
+    uint8_t window_shift; /* windows of the server's half are scaled otherwise */
 };
 
 struct sim_flow {
@@ -74,9 +74,18 @@ struct sim_flow {
     uint16_t ip_id[2];
 };
 
+/* What tells a message again: in the line at a stream offset of a half. */
+struct sim_id {
+    int half;
+    uint8_t kind; /* dp_note_kind */
+    uint32_t offset;
+    uint64_t value;
+};
+
 struct sim_record {
     struct dp_digest digest;
-    int64_t t; /* true time */
+    struct sim_id id; /* of a note */
+    int64_t t;        /* true time */
     uint32_t flow;
     uint8_t half;
     bool is_note;
@@ -144,6 +153,7 @@ uint32_t sim_flow(struct sim *sim, struct sim_flow flow);
 uint32_t sim_tcp(struct sim *sim); /* a flow of defaults */
 void sim_send(struct sim *sim, uint32_t flow, struct sim_packet packet);
 void sim_note(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, uint16_t code);
+void sim_note_id(struct sim *sim, uint32_t flow, uint32_t vantage, int64_t t, struct sim_id id);
 
 /* What a vantage point's clock says at a true time. */
 int64_t sim_stamp(const struct sim_vantage *at, int64_t t);

@@ -102,7 +102,13 @@ static void fill_batch(const struct sim *sim, struct reader *reader, uint32_t va
         if (r->is_note) {
             struct dp_note *note = &batch->notes[batch->note_count++];
             *note = (struct dp_note){.ts_ns = r->digest.ts_ns, .flow = number, .dir = dir, .code = r->code};
-            (void)snprintf(note->text, sizeof note->text, "4.4.2 timeout exceeded");
+            if (r->id.kind == DP_NOTE_REPLY) {
+                (void)snprintf(note->text, sizeof note->text, "4.4.2 timeout exceeded");
+                continue;
+            }
+            note->kind = r->id.kind;
+            note->seq = sim->flows[r->flow].isn[r->half] + r->id.offset;
+            note->value = r->id.value;
             continue;
         }
         struct dp_digest *d = &batch->digests[batch->digest_count++];
