@@ -162,6 +162,20 @@ static void shift_ts_beyond(struct dp_locate *l, struct flow *flow, int half, ui
             view_shift_ts(flow, half, i, by);
 }
 
+/* Whether something between two points gives packets IP IDs of its own. Of a flow with no two packets to tell
+ * by, the others there tell. */
+static bool ids_rewritten(struct dp_locate *l, uint32_t base, uint32_t v, const struct likeness *like)
+{
+    bool rewritten = like->equal_ids * 5 < like->ids;
+    struct seam *seam = base + 1 == v ? &l->seams[base] : v + 1 == base ? &l->seams[v] : NULL;
+    if (like->ids >= 2) {
+        if (seam)
+            (*(rewritten ? &seam->ids_new : &seam->ids_kept))++;
+        return rewritten;
+    }
+    return seam && seam->ids_new >= 4 + 4 * seam->ids_kept && (rewritten || like->ids == 0);
+}
+
 static void align_fields(struct dp_locate *l, struct flow *flow, int half, uint32_t base, uint32_t v,
                          const struct likeness *like)
 {
@@ -175,7 +189,7 @@ static void align_fields(struct dp_locate *l, struct flow *flow, int half, uint3
     } else if (like->stamps == 0 && like->half_stamped >= 2) {
         flow_ignore_ts(l, flow, half);
     }
-    if (like->ids >= 2 && like->equal_ids * 5 < like->ids)
+    if (ids_rewritten(l, base, v, like))
         flow_ignore_ids(l, flow, half);
     if (like->windows >= 2 && like->equal_windows * 5 < like->windows)
         flow_ignore_windows(l, flow, half);

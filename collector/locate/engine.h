@@ -418,7 +418,8 @@ struct rewrite_event {
 /* What flows that were joined showed of what lies behind a vantage point. */
 struct seam {
     uint32_t through, ended;
-    uint32_t opened; /* by a SYN proxy */
+    uint32_t opened;            /* by a SYN proxy */
+    uint32_t ids_kept, ids_new; /* flows whose IP IDs stay the same across it, or do not */
 };
 
 /* One flow brought to a host what another carries on. No vantage point saw both. */
