@@ -127,9 +127,11 @@ static void match_like(struct matching *m, enum likeness wanted)
     }
 }
 
+#define AT_ONCE_NS 20000 /* sooner than any host sends its bytes again */
+
 /* Whether a sighting that nobody upstream had is a second one of the same packet: sent out twice by a host,
- * or captured twice (a bridge and its port). Only the IP ID proves it where no upstream point tells that it
- * was sent once. */
+ * or captured twice (a bridge and its port). Where no upstream point tells that it was sent once, the IP ID
+ * proves it, or the moment. */
 static bool is_duplicate(const struct matching *m, const struct reference *r, size_t open_count)
 {
     for (size_t k = 0; k < open_count; k++) {
@@ -141,7 +143,9 @@ static bool is_duplicate(const struct matching *m, const struct reference *r, si
         int64_t apart = r->t_ns - t->t_ns[m->place];
         bool ids = (twin->marks & MARK_HAS_IP_ID) && (r->o->marks & MARK_HAS_IP_ID) &&
                    twin->span == r->o->span && twin->start == r->o->start;
-        if (like == SAME && (ids || t->first != m->place))
+        bool at_once =
+            twin->payload && twin->payload == r->o->payload && apart > -AT_ONCE_NS && apart < AT_ONCE_NS;
+        if (like == SAME && (ids || at_once || t->first != m->place))
             return true;
         if (like == POSSIBLE && t->first != m->place && apart > -1000000 && apart < 1000000)
             return true;
