@@ -246,7 +246,7 @@ static void compare_copies(const struct lane *base, const struct lane *lane, str
             by = x->tsval - y->tsval;
             votes++;
         }
-    if (votes < 3 || by == 0)
+    if (votes < 2 || by == 0)
         return;
     like->stamps = like->ts_asked = like->ts_votes = votes;
     like->ts_by = by;

@@ -259,6 +259,7 @@ struct flow {
     bool waiting;                  /* is in dp_locate.waiting */
     bool oriented;
     bool certain_orientation;
+    bool ttl_only; /* nothing but TTLs says which way it runs: a host that sets them anew may mislead */
     bool guessed_orientation; /* nothing tells it: the client is taken to be near */
     uint8_t sampled_points;   /* how many vantage points saw it when it was sampled */
     bool sampled;             /* its first packets have served the clocks */

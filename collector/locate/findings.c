@@ -531,9 +531,11 @@ static int draw_rewrites(struct drawing *w)
             f = new_finding(w, DP_CODE_REWRITE, e->segment, e->segment + 1, e->direction);
             if (!f)
                 return DP_ERR_NOMEM;
-            f->confidence = 0.95;
+            f->confidence = 0.6;
             code = text_finding(w->l, f, NULL, e->what);
         }
+        if (!w->l->flows[e->flow]->ttl_only)
+            f->confidence = 0.95;
         if (code == DP_OK)
             code = add_flow(f, e->flow);
         if (code)

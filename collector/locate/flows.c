@@ -528,8 +528,10 @@ void flow_orient(struct dp_locate *l, struct flow *flow, int64_t round_trip_diff
 {
     if (flow->oriented)
         return;
+    flow->ttl_only = false;
     if (flow->ttl_votes != 0) {
         flow->client_near = flow->ttl_votes > 0;
+        flow->ttl_only = !has_difference || (round_trip_difference > 0) != flow->client_near;
         flow->certain_orientation = true;
     } else if (has_difference && round_trip_difference != 0) {
         flow->client_near = round_trip_difference > 0;

@@ -40,6 +40,8 @@ static bool at_proxy(const struct sim *s, const struct expected *t, const struct
         return here && s->proxy_state == PROXY_CRASHED;
     if (f->code == DP_CODE_STALL)
         return here && s->proxy_state == PROXY_FROZEN && t->any;
+    if (f->code == DP_CODE_REWRITE && here && s->c.proxy.tls && s->c.proxy.transparent)
+        return true; /* under the same names, the payload is another one */
     if (f->code == DP_CODE_REWRITE)
         for (uint32_t i = low_stretch(f); i <= high_stretch(s, f); i++)
             if ((s->options_removed | s->options_answered) >> i & 1)
