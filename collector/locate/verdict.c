@@ -4,13 +4,17 @@
 
 #include "collector/locate/relays.h"
 
+#define DOUBTFUL 0.75 /* confidence below which a finding comes after those that stand on firmer ground */
+#define FIRM 0.9
+
 static int rank(const struct dp_finding *f)
 {
+    bool inside = f->from >= 0 && f->to >= 0;
     switch (f->code) {
     case DP_CODE_RESET:
         return 0;
-    case DP_CODE_LOSS:
-        return f->from >= 0 && f->to >= 0 ? 1 : 2;
+    case DP_CODE_LOSS: /* what two points saw counts more than what TCP shows, if it is as sure */
+        return inside && f->confidence >= FIRM ? 1 : 2;
     case DP_CODE_REFUSED:
         return 3;
     case DP_CODE_STALL: /* a reply that tells of it comes after it */
@@ -25,6 +29,9 @@ static int rank(const struct dp_finding *f)
 static int worst_first(const void *a, const void *b)
 {
     const struct dp_finding *x = a, *y = b;
+    bool doubtful = x->confidence < DOUBTFUL;
+    if (doubtful != (y->confidence < DOUBTFUL))
+        return doubtful ? 1 : -1;
     if (rank(x) != rank(y))
         return rank(x) - rank(y);
     if (x->lost_bytes != y->lost_bytes)
