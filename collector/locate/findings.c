@@ -477,6 +477,15 @@ static int draw_stall(struct drawing *w, uint32_t index, int half)
     return code;
 }
 
+/* A SYN proxy answered the client by itself, and was refused by the server when it asked there. */
+static bool refused_behind_proxy(const struct dp_locate *l, const struct flow *flow)
+{
+    uint32_t v = flow->client_near ? (uint32_t)l->vantage_count - 1 : 0;
+    const struct half *asks = &flow->half[0], *answers = &flow->half[1];
+    return answers->syn && asks->data[v].seen && answers->data[v].seen == 0 &&
+           flow->views[v].reset_ns[1] != 0 && flow->views[v].reset_ns[0] == 0;
+}
+
 static int draw_flow_ends(struct drawing *w, uint32_t index)
 {
     struct dp_locate *l = w->l;
@@ -484,8 +493,8 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
     struct dp_finding *f;
     enum dp_direction answer = half_forward(flow, 1) ? DP_FORWARD : DP_REVERSE;
     int code = DP_OK;
-    if (flow->half[0].syn && flow->half[1].rst && !flow->half[1].syn && !flow->established &&
-        !reset_by_middlebox(l, index))
+    bool refused = flow->half[0].syn && flow->half[1].rst && !flow->half[1].syn && !flow->established;
+    if ((refused || refused_behind_proxy(l, flow)) && !reset_by_middlebox(l, index))
         code = draw_refusal(w, index, answer);
     if (code || flow_lost_something(l, flow))
         return code;
