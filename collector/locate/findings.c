@@ -301,15 +301,20 @@ static bool reset_doubtful(const struct dp_locate *l, const struct reset_event *
     return misses ? same <= 2 || same * 5 < passed : same * 20 < passed;
 }
 
-/* A connection that one point alone saw may as well run the other way: then its RST comes from the other
- * side. */
+/* Nothing tells which way a connection runs. */
 static bool way_unknown(const struct dp_locate *l, uint32_t index)
 {
     const struct flow *flow = l->flows[index];
-    size_t seen = 0;
-    for (size_t v = 0; v < l->vantage_count; v++)
-        seen += flow->seen_at[v] != 0;
-    return flow->guessed_orientation && !flow->certain_orientation && seen == 1 && l->vantage_count > 1;
+    return flow->guessed_orientation && !flow->certain_orientation && l->vantage_count > 1;
+}
+
+/* A SYN proxy answered the client by itself, and was refused by the server when it asked there. */
+static bool refused_behind_proxy(const struct dp_locate *l, const struct flow *flow)
+{
+    uint32_t v = flow->client_near ? (uint32_t)l->vantage_count - 1 : 0;
+    const struct half *asks = &flow->half[0], *answers = &flow->half[1];
+    return answers->syn && asks->data[v].seen && answers->data[v].seen == 0 &&
+           flow->views[v].reset_ns[1] != 0 && flow->views[v].reset_ns[0] == 0;
 }
 
 static int draw_resets(struct drawing *w)
@@ -317,7 +322,7 @@ static int draw_resets(struct drawing *w)
     struct dp_locate *l = w->l;
     for (size_t i = 0; i < l->reset_count; i++) {
         const struct reset_event *e = &l->resets[i];
-        if (reset_doubtful(l, e))
+        if (reset_doubtful(l, e) || refused_behind_proxy(l, l->flows[e->flow]))
             continue;
         struct dp_finding *f = same_place(w, DP_CODE_RESET, e->segment, e->direction);
         if (!f) {
@@ -327,7 +332,8 @@ static int draw_resets(struct drawing *w)
             f->confidence = 0.6;
             f->first_ns = e->t_ns;
         }
-        if (!way_unknown(l, e->flow))
+        if (!way_unknown(l, e->flow) &&
+            !l->flows[e->flow]->ttl_only) /* else it may come from the other side */
             f->confidence = 0.97;
         f->last_ns = e->t_ns;
         int code = add_flow(f, e->flow);
@@ -477,15 +483,6 @@ static int draw_stall(struct drawing *w, uint32_t index, int half)
     return code;
 }
 
-/* A SYN proxy answered the client by itself, and was refused by the server when it asked there. */
-static bool refused_behind_proxy(const struct dp_locate *l, const struct flow *flow)
-{
-    uint32_t v = flow->client_near ? (uint32_t)l->vantage_count - 1 : 0;
-    const struct half *asks = &flow->half[0], *answers = &flow->half[1];
-    return answers->syn && asks->data[v].seen && answers->data[v].seen == 0 &&
-           flow->views[v].reset_ns[1] != 0 && flow->views[v].reset_ns[0] == 0;
-}
-
 static int draw_flow_ends(struct drawing *w, uint32_t index)
 {
     struct dp_locate *l = w->l;
@@ -494,7 +491,7 @@ static int draw_flow_ends(struct drawing *w, uint32_t index)
     enum dp_direction answer = half_forward(flow, 1) ? DP_FORWARD : DP_REVERSE;
     int code = DP_OK;
     bool refused = flow->half[0].syn && flow->half[1].rst && !flow->half[1].syn && !flow->established;
-    if ((refused || refused_behind_proxy(l, flow)) && !reset_by_middlebox(l, index))
+    if ((refused && !reset_by_middlebox(l, index)) || refused_behind_proxy(l, flow))
         code = draw_refusal(w, index, answer);
     if (code || flow_lost_something(l, flow))
         return code;
