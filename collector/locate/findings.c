@@ -66,7 +66,7 @@ static double loss_confidence(const struct dp_locate *l, const struct side *s, u
         c = fmin(c, shown >= 3 ? 0.85 : 0.6);
     if (silent == s->loss_count) /* what its capture shows ends before all of them */
         c = fmin(c, 0.8);
-    if (!proven && losses_reworded(l, s))
+    if (!proven && (losses_reworded(l, s) || point->missed_proven))
         c = fmin(c, 0.85);
     /* Without a clock for it, what it missed by being off in time cannot be told from what was lost. */
     if (l->vantages[down].packets && !l->no_clock_correction && !clock_known(l, down))

@@ -158,10 +158,15 @@ bool capture_dropped_at(const struct dp_locate *l, uint32_t vantage, int64_t t)
 }
 
 /* A point that missed what was acknowledged misses other packets as well: only what TCP confirms is called
- * lost there. */
-static bool doubtful(const struct dp_locate *l, const struct loss_event *e)
+ * lost there, unless far more is gone than it misses. */
+static bool doubts_point(const struct dp_locate *l, const struct side *s, uint32_t down)
 {
-    return !e->proven && l->vantages[e->down].missed_proven > 0;
+    const struct vantage *point = &l->vantages[down];
+    size_t unproven = 0;
+    for (size_t i = 0; i < s->loss_count; i++)
+        unproven += s->losses[i].down == down && !s->losses[i].proven;
+    double rate = (double)point->missed / (double)(point->packets + point->missed + 1);
+    return point->missed_proven > 0 && (double)unproven <= 4 * rate * (double)s->packets + 10;
 }
 
 /* A capture that shares no packet with any other and was made at another time, as far as its clock can be
@@ -199,6 +204,9 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
     struct side *s = &l->segments[segment].side[d];
     uint32_t up = d == DP_FORWARD ? segment : segment + 1;
     size_t kept = 0, shown = 0;
+    uint64_t doubts = 0;
+    for (uint32_t v = 0; v < l->vantage_count; v++)
+        doubts |= doubts_point(l, s, v) ? 1ULL << v : 0;
     for (size_t i = 0; i < s->loss_count; i++)
         shown += s->losses[i].shown;
     for (size_t i = 0; i < s->loss_count; i++) {
@@ -207,8 +215,8 @@ static void review_side(struct dp_locate *l, uint32_t segment, enum dp_direction
         if (absence == ABSENT_AROUND || in_flight_at_end(l, s, e) || exchanged(l, e, segment) ||
             (e->shown && shown < 2)) /* a lone retransmission may as well answer a late acknowledgement */
             drop_loss(l, segment, d, i, false);
-        else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) || doubtful(l, e) ||
-                 from_another_time(l, e->down, up))
+        else if (absence == ABSENT_UNCLEAR || capture_dropped_at(l, e->down, e->t_ns) ||
+                 (!e->proven && (doubts >> e->down & 1)) || from_another_time(l, e->down, up))
             drop_loss(l, segment, d, i, true);
         else
             s->losses[kept++] = *e;
