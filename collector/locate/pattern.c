@@ -266,6 +266,50 @@ static double fuller(const struct load *loads, size_t n, double *ret_deviations)
 #define RATES 48
 #define RATE_PACKETS 20000 /* enough to judge by */
 
+struct rate_search {
+    const struct passage *passages;
+    size_t n;
+    struct load *loads; /* scratch */
+    double best, rate, deviations;
+};
+
+static void try_rate(struct rate_search *r, double rate)
+{
+    double z;
+    fill_bucket(r->passages, r->n, rate, r->loads);
+    double share = fuller(r->loads, r->n, &z);
+    if (share <= r->best)
+        return;
+    r->best = share;
+    r->rate = rate;
+    r->deviations = z;
+}
+
+/* Where nearly all is too much, a bucket's level tells only at very nearly its own rate. */
+static void refine(struct rate_search *r)
+{
+    for (double step = 0.04; step > 0.002; step /= 2) {
+        double around = r->rate;
+        for (int k = -3; k <= 3; k++)
+            try_rate(r, around * (1 + step * k));
+    }
+}
+
+/* What passed in a second, of what was sent from the first loss to the last. */
+static double passing_rate(const struct passage *p, size_t n)
+{
+    size_t first = 0, last = n;
+    while (first < n && !p[first].lost)
+        first++;
+    while (last > first && !p[last - 1].lost)
+        last--;
+    double bytes = 0;
+    for (size_t i = first; i < last; i++)
+        bytes += p[i].lost ? 0 : p[i].bytes;
+    double seconds = last > first ? (double)(p[last - 1].t_ns - p[first].t_ns) / 1e9 : 0;
+    return seconds > 0 ? bytes / seconds : 0;
+}
+
 /* Whether there is a rate for which the losses fall where a bucket that drains at this rate is full. */
 static bool is_rate(const struct evidence *e, struct pattern_result *result)
 {
@@ -276,32 +320,28 @@ static bool is_rate(const struct evidence *e, struct pattern_result *result)
     qsort(passages, n, sizeof *passages, by_time);
     if (n > RATE_PACKETS)
         n = RATE_PACKETS;
-    struct load *loads = malloc(n * sizeof *loads);
-    if (!loads)
+    struct rate_search r = {.passages = passages, .n = n, .loads = malloc(n * sizeof *r.loads)};
+    if (!r.loads)
         return false;
     double seconds = (double)(passages[n - 1].t_ns - passages[0].t_ns) / 1e9, bytes = 0;
     for (size_t i = 0; i < n; i++)
         bytes += passages[i].lost ? 0 : passages[i].bytes;
-    double mean = seconds > 0 ? bytes / seconds : 0, best = 0, deviations = 0;
-    for (int i = 0; i < RATES && mean > 0; i++) {
-        double z;
-        fill_bucket(passages, n, mean * pow(2, (i - 12) / 8.0), loads);
-        double share = fuller(loads, n, &z);
-        if (share > best) {
-            best = share;
-            deviations = z;
-        }
+    double means[] = {seconds > 0 ? bytes / seconds : 0, passing_rate(passages, n)};
+    for (size_t m = 0; m < 2; m++) {
+        for (int i = 0; i < RATES && means[m] > 0; i++)
+            try_rate(&r, means[m] * pow(2, (i - 12) / 8.0));
     }
+    refine(&r);
     /* A super-packet is cut into many, so it is lost more often whatever the cause: its size alone must not
      * explain it. */
     double z, by_size_alone = 0;
-    fill_bucket(passages, n, 1e18, loads);
-    by_size_alone = fuller(loads, n, &z);
-    free(loads);
-    if (best < 0.75 || deviations < 6 || best < by_size_alone + 0.1)
+    fill_bucket(passages, n, 1e18, r.loads);
+    by_size_alone = fuller(r.loads, n, &z);
+    free(r.loads);
+    if (r.best < 0.75 || r.deviations < 6 || r.best < by_size_alone + 0.1)
         return false;
     result->pattern = DP_PATTERN_RATE;
-    result->confidence = best > 0.9 ? 0.97 : 0.85;
+    result->confidence = r.best > 0.9 ? 0.97 : 0.85;
     return true;
 }
 
