@@ -333,12 +333,13 @@ static bool is_rate(const struct evidence *e, struct pattern_result *result)
     }
     refine(&r);
     /* A super-packet is cut into many, so it is lost more often whatever the cause: its size alone must not
-     * explain it. */
+     * explain it, or leave far more unexplained. */
     double z, by_size_alone = 0;
     fill_bucket(passages, n, 1e18, r.loads);
     by_size_alone = fuller(r.loads, n, &z);
     free(r.loads);
-    if (r.best < 0.75 || r.deviations < 6 || r.best < by_size_alone + 0.1)
+    bool better = r.best >= by_size_alone + 0.1 || (1 - r.best) * 3 <= 1 - by_size_alone;
+    if (r.best < 0.75 || r.deviations < 6 || !better)
         return false;
     result->pattern = DP_PATTERN_RATE;
     result->confidence = r.best > 0.9 ? 0.97 : 0.85;
