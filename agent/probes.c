@@ -9,6 +9,7 @@
 #include "agent/probe/core/prober.h"
 #include "agent/probe/net/handles.h"
 #include "agent/probe/net/target.h"
+#include "agent/probe/relay/imap_proof.h"
 #include "agent/session.h"
 #include "agent/streams.h"
 #include "common/probe_record/probe_record.h"
@@ -116,9 +117,13 @@ static void host_of(const char *text, char *host, size_t size)
 static void add_option(void *context, const char *option, const char *value)
 {
     struct wishes *wishes = context;
-    if (value && names_file(option) && wishes->file_count < PLACES_MAX)
+    struct imap_place place;
+    bool account = value && strcmp(option, "--proof-mailbox") == 0 && imap_place_meant(value);
+    if (value && names_file(option) && !account && wishes->file_count < PLACES_MAX)
         wishes->files[wishes->file_count++] = value;
-    if (value && strcmp(option, "--server") == 0 && wishes->place_count < PLACES_MAX) {
+    if (account && imap_place_parse(value, &place, NULL) == DP_OK)
+        value = place.server.host;
+    if (value && (account || strcmp(option, "--server") == 0) && wishes->place_count < PLACES_MAX) {
         char *server = wishes->servers[wishes->place_count];
         host_of(value, server, sizeof wishes->servers[0]);
         wishes->places[wishes->place_count++] = server;

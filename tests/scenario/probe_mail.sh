@@ -140,6 +140,27 @@ END
     probe_expect "an open one, with proof" 1 open '.data.token | length == 24' \
         relay --local-domain example.net --remote-domain proof.example.org --proof-mailbox "$box" $REMOTE_4
     probe_same "messages in the mailbox" "$(find "$box/new" -type f | wc -l)" 1
+    # the same proof in an IMAP account: Dovecot looks at that maildir as mallory's
+    local login=$LAB_DIR/proof.login secret='pr00f-of-it'
+    printf 'user: mallory\npassword: %s\n' "$secret" >"$login"
+    printf 'user: mallory\npassword: wr0ng-pass\n' >"$login.wrong"
+    chmod 600 "$login" "$login.wrong"
+    [ -z "${LAB_PID[dovecot]:-}" ] || lab_stop dovecot
+    dovecot_up "mallory:{PLAIN}$secret" "$box"
+    export SSL_CERT_FILE=$LAB_DIR/cert.pem
+    proof="relay --local-domain example.net --remote-domain proof.example.org"
+    probe_expect "proof in an IMAP account" 1 open '.data.mailbox.folder == "INBOX" and .data.mailbox.tls.verified' \
+        $proof --proof-mailbox "imap://$REMOTE_4" --auth-file "$login" $REMOTE_4
+    probe_expect "... with TLS at once" 1 open '.data.mailbox.port == 993' $proof --proof-mailbox "imaps://$REMOTE_4/INBOX" --auth-file "$login" $REMOTE_4
+    probe_same "the password in the document" "$(grep -c -e "$secret" -e "$(printf %s "$secret" | base64)" "$LAB_DIR/probe.json")" 0
+    probe_expect "a message that arrives elsewhere" 3 open-unproven '.summary | contains("nothing arrived")' \
+        relay --timeout 6 --local-domain example.net --remote-domain elsewhere.example.org --proof-mailbox "imap://$REMOTE_4" --auth-file "$login" $REMOTE_4
+    probe_refuses "an account with another password" "login was answered with NO" $proof --proof-mailbox "imap://$REMOTE_4" --auth-file "$login.wrong" $REMOTE_4
+    probe_refuses "a folder that is not there" "opening Nothing was answered with NO" $proof --proof-mailbox "imap://$REMOTE_4/Nothing" --auth-file "$login" $REMOTE_4
+    probe_refuses "an account without password" "needs --auth-file" $proof --proof-mailbox "imap://$REMOTE_4" $REMOTE_4
+    probe_refuses "an account that is no URL" "is not imap" $proof --proof-mailbox "imap://me@$REMOTE_4" --auth-file "$login" $REMOTE_4
+    probe_refuses "nobody listens at the mailbox" "proof-mailbox" $proof --proof-mailbox "imap://$REMOTE_4:9" --auth-file "$login" $REMOTE_4
+    unset SSL_CERT_FILE
     odd busy; probe_expect "a server that puts it off" 3 inconclusive '.data.forms | all(.accepted == null)' relay $at
     odd defers_all; probe_expect "all forms put off" 3 inconclusive 'true' relay $at
     probe_expect "nobody listens" 3 inconclusive 'true' relay $REMOTE_4:9
@@ -183,10 +204,10 @@ probe_queue() {
     unset PROBE_HOST
 }
 
-dovecot_up() { # after postfix_up, which makes the certificate
-    local dir=$LAB_DIR/dovecot
+dovecot_up() { # [USER MAILDIR]: after postfix_up, which makes the certificate; alice and mail/alice unless told
+    local dir=$LAB_DIR/dovecot mail=${2:-$LAB_DIR/mail/%u}
     mkdir -p "$dir/run" "$LAB_DIR/mail"
-    printf 'alice:{PLAIN}Tr0ub4dor&3\n' >"$dir/users"
+    printf '%s\n' "${1:-alice:{PLAIN\}Tr0ub4dor&3}" >"$dir/users"
     chown -R nobody "$LAB_DIR/mail"
     chmod 755 "$dir"
     cat >"$dir/dovecot.conf" <<END
@@ -199,7 +220,7 @@ ssl = yes
 ssl_cert = <$LAB_DIR/cert.pem
 ssl_key = <$LAB_DIR/key.pem
 disable_plaintext_auth = yes
-mail_location = maildir:$LAB_DIR/mail/%u
+mail_location = maildir:$mail
 first_valid_uid = 1
 passdb {
   driver = passwd-file
@@ -207,7 +228,7 @@ passdb {
 }
 userdb {
   driver = static
-  args = uid=nobody gid=nogroup home=$LAB_DIR/mail/%u
+  args = uid=nobody gid=nogroup home=$mail
 }
 END
     lab_start dovecot remote dovecot -F -c "$dir/dovecot.conf"

@@ -9,6 +9,7 @@
 
 #define LITERAL_MAX (64U * 1024)
 #define MAILBOXES_MAX 1000
+#define SEARCH_AGAIN_MS 1000
 
 static void command(struct mailbox_session *s, enum mailbox_stage stage, const char *text)
 {
@@ -82,13 +83,68 @@ static void log_in(struct mailbox_session *s)
     }
 }
 
+static void ask_for_news(void *context)
+{
+    struct mailbox_session *s = context;
+    if (s->judged || s->over)
+        return;
+    s->step = 0;
+    command(s, MAILBOX_SEARCH, "NOOP"); /* lets the server tell of new messages */
+}
+
+/* A round of NOOP and SEARCH; the next one a moment later. */
+static void take_round(struct mailbox_session *s, bool ok, const char *status, const char *text)
+{
+    if (!ok) {
+        mailbox_judge(s, MAILBOX_DISCONNECTED, status, text, "the search was answered with %s %.200s", status,
+                      text);
+    } else if (s->step++ == 0) {
+        char search[128];
+        (void)snprintf(search, sizeof search, "UID SEARCH HEADER Message-ID \"%.80s\"", s->token);
+        command(s, MAILBOX_SEARCH, search);
+    } else if (s->found) {
+        mailbox_leave(s, status, text);
+        mailbox_judge(s, MAILBOX_OK, NULL, NULL, "holds the message");
+    } else {
+        dp_timer_start(s->again, SEARCH_AGAIN_MS, 0);
+    }
+}
+
+void mailbox_imap_search(struct mailbox_session *s)
+{
+    if (s->judged)
+        return;
+    if (!s->again && dp_timer_new(dp_probe_loop(s->probe), ask_for_news, s, &s->again))
+        dp_probe_fail(s->probe, DP_ERR_NOMEM, "%s", dp_err_sentence(DP_ERR_NOMEM));
+    else
+        ask_for_news(s);
+}
+
+/* What follows the login. */
+static void open_or_list(struct mailbox_session *s)
+{
+    char folder[2 * DP_AUTH_MAX + 4], text[2 * DP_AUTH_MAX + 16];
+    if (!s->token) {
+        command(s, MAILBOX_LIST, "LIST \"\" \"*\"");
+        return;
+    }
+    quote(s->folder, folder, sizeof folder);
+    (void)snprintf(text, sizeof text, "EXAMINE %s", folder);
+    command(s, MAILBOX_SELECT, text);
+}
+
 /* "(\HasNoChildren) "/" INBOX" to its name; quotes taken off. */
 static void take_mailbox(struct mailbox_session *s, const char *text)
 {
     const char *at = strchr(text, ')');
     at = at ? at + 1 : text;
     at += strspn(at, " ");
-    at += *at == '"' ? strcspn(at + 1, "\"") + 2 : strcspn(at, " "); // the delimiter, "/" or NIL
+    if (*at == '"') { // the delimiter, "/" or NIL
+        at += 1 + strcspn(at + 1, "\"");
+        at += *at == '"';
+    } else {
+        at += strcspn(at, " ");
+    }
     at += strspn(at, " ");
     size_t length = strlen(at);
     if (length > 1 && at[0] == '"' && at[length - 1] == '"') {
@@ -110,6 +166,8 @@ static void take_untagged(struct mailbox_session *s, const char *text)
         take_capabilities(s, text + 11);
     } else if (!strncasecmp(text, "LIST ", 5) && s->stage == MAILBOX_LIST) {
         take_mailbox(s, text + 5);
+    } else if (!strncasecmp(text, "SEARCH ", 7) && s->stage == MAILBOX_SEARCH) {
+        s->found = s->found || isdigit((unsigned char)text[7]);
     } else if (!strncasecmp(text, "BYE", 3) && !s->judged && s->stage != MAILBOX_LOGOUT) {
         mailbox_judge(s, MAILBOX_DISCONNECTED, "BYE", text + 3, "the server ends it at stage %s: %.200s",
                       mailbox_stage_name(s->stage), text);
@@ -154,7 +212,7 @@ static void take_tagged(struct mailbox_session *s, const char *status, const cha
     case MAILBOX_LOGIN:
         if (ok) {
             mailbox_leave(s, status, text);
-            command(s, MAILBOX_LIST, "LIST \"\" \"*\"");
+            open_or_list(s);
         } else {
             mailbox_judge(s, MAILBOX_AUTH_FAILED, status, text, "the login was answered with %s %.200s",
                           status, text);
@@ -165,6 +223,18 @@ static void take_tagged(struct mailbox_session *s, const char *status, const cha
         (void)json_object_set(s->json, "mailboxes", s->mailboxes);
         mailbox_judge(s, MAILBOX_OK, NULL, NULL, "lets %s in; %zu mailboxes", s->auth->user,
                       json_array_size(s->mailboxes));
+        break;
+    case MAILBOX_SELECT:
+        if (!ok) {
+            mailbox_judge(s, MAILBOX_AUTH_FAILED, status, text, "opening %.100s was answered with %s %.200s",
+                          s->folder, status, text);
+            break;
+        }
+        mailbox_leave(s, status, text);
+        s->ready(s->context);
+        break;
+    case MAILBOX_SEARCH:
+        take_round(s, ok, status, text);
         break;
     case MAILBOX_LOGOUT:
         mailbox_leave_taken(s, status, text);

@@ -113,6 +113,8 @@ static void take_reply(struct mailbox_session *s, bool ok, const char *text)
     case MAILBOX_LOGOUT:
         mailbox_leave_taken(s, status, text);
         break;
+    case MAILBOX_SELECT: /* IMAP only */
+    case MAILBOX_SEARCH:
     case MAILBOX_CONNECT:
         break;
     }

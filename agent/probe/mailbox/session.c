@@ -14,8 +14,8 @@
 
 static const char *const class_names[] = {"ok",      "auth-failed", "tls-failed", "disconnected",
                                           "timeout", "refused",     "filtered"};
-static const char *const stage_names[] = {"connect", "banner", "capability", "starttls",
-                                          "login",   "list",   "logout"};
+static const char *const stage_names[] = {"connect", "banner", "capability", "starttls", "login",
+                                          "list",    "select", "search",     "logout"};
 
 const char *mailbox_class_name(enum mailbox_class class)
 {
@@ -292,6 +292,7 @@ void mailbox_session_free(struct mailbox_session *s)
     dp_dial_drop(s->dial);
     dp_stream_drop(s->stream);
     dp_timer_drop(s->timer);
+    dp_timer_drop(s->again);
     dp_lines_free(&s->lines);
     free(s->held);
     json_decref(s->json);

@@ -33,6 +33,8 @@ enum mailbox_stage {
     MAILBOX_STARTTLS,
     MAILBOX_LOGIN,
     MAILBOX_LIST,
+    MAILBOX_SELECT,
+    MAILBOX_SEARCH,
     MAILBOX_LOGOUT,
 };
 const char *mailbox_stage_name(enum mailbox_stage stage);
@@ -58,10 +60,15 @@ struct mailbox_session {
     char text[DP_ADDRESS_TEXT];
     void (*done)(void *context);
     void *context;
+    /* IMAP: instead of listing the mailboxes, open this one, tell `ready`, and on mailbox_imap_search look
+     * for a message whose Message-ID has the token, again and again. The class is MAILBOX_OK once it is
+     * found. NULL: list. */
+    const char *folder, *token;
+    void (*ready)(void *context);
 
     struct dp_dial *dial;
     struct dp_stream *stream;
-    struct dp_timer *timer;
+    struct dp_timer *timer, *again;
     struct dp_lines lines;
     enum mailbox_stage stage, ended;
     enum mailbox_class class;
@@ -71,7 +78,7 @@ struct mailbox_session {
     char why[400];
 
     /* the protocol's own */
-    bool starttls_offered, login_disabled, plain_offered, initial_response, multiline;
+    bool starttls_offered, login_disabled, plain_offered, initial_response, multiline, found;
     unsigned step, tag;
     size_t literal; /* bytes of a literal that follow the line that is kept (IMAP) */
     char *held;     /* that line */
@@ -95,6 +102,9 @@ void mailbox_judge(struct mailbox_session *session, enum mailbox_class class, co
 /* The goodbye was answered. */
 void mailbox_leave_taken(struct mailbox_session *session, const char *status, const char *text);
 void mailbox_start_tls(struct mailbox_session *session);
+
+/* Starts looking for session->token; once, after `ready`. */
+void mailbox_imap_search(struct mailbox_session *session);
 
 extern const struct mailbox_protocol mailbox_imap, mailbox_pop3;
 

@@ -14,6 +14,7 @@
 #include "agent/probe/net/resolve.h"
 #include "agent/probe/net/stream.h"
 #include "agent/probe/relay/forms.h"
+#include "agent/probe/relay/imap_proof.h"
 #include "agent/probe/relay/maildir.h"
 #include "agent/probe/smtp/reply.h"
 
@@ -39,14 +40,16 @@ struct relay_probe {
     struct dp_smtp_reply reply;
     union dp_address address;
     char text[DP_ADDRESS_TEXT], token[40];
-    const char *mailbox;
+    const char *mailbox;     /* a maildir, ... */
+    struct imap_proof *imap; /* ... or an account; NULL: a maildir, or no mailbox */
     struct relay_form forms[RELAY_FORMS];
     struct tried tried[RELAY_FORMS];
     size_t at;
     enum step step;
     unsigned reconnects;
     bool helo, concluded, looking;
-    char trouble[300]; /* why not all forms got an answer */
+    char trouble[300];         /* why not all forms got an answer */
+    char mailbox_trouble[400]; /* why the mailbox could not be looked into to the end */
 };
 
 static void connect_again(struct relay_probe *relay);
@@ -84,6 +87,8 @@ static void conclude(struct relay_probe *relay, bool proven)
     (void)json_object_set_new(data, "address", json_string(relay->text));
     (void)json_object_set_new(data, "forms", forms_json(relay));
     (void)json_object_set_new(data, "accepted", json_integer((json_int_t)accepted));
+    if (relay->imap)
+        imap_proof_write(relay->imap, data);
     (void)json_object_set_new(data, "token", relay->mailbox ? json_string(relay->token) : json_null());
     if (proven)
         dp_probe_finish(
@@ -97,9 +102,13 @@ static void conclude(struct relay_probe *relay, bool proven)
                         "Acceptance alone is no proof: the server may bounce or discard it, or take an odd "
                         "address for a local "
                         "one. --remote-domain with a domain of your own elsewhere and --proof-mailbox with "
-                        "its maildir prove it.",
-                        "%s accepts %zu of %zu forms, the first is '%s'%s", relay->text, accepted, answered,
-                        first, relay->mailbox ? "; nothing arrived in the mailbox in the time" : "");
+                        "its maildir or IMAP account prove it.",
+                        "%s accepts %zu of %zu forms, the first is '%s'%s%s", relay->text, accepted, answered,
+                        first,
+                        relay->mailbox_trouble[0] ? "; the mailbox could not be looked into any more: "
+                        : relay->mailbox          ? "; nothing arrived in the mailbox in the time"
+                                                  : "",
+                        relay->mailbox_trouble);
     else if (answered < RELAY_FORMS || deferred)
         dp_probe_finish(
             relay->probe, "inconclusive",
@@ -129,13 +138,16 @@ static void last_form(struct relay_probe *relay)
         sent = sent || relay->tried[i].sent;
     if (relay->stream)
         say(relay, STEP_QUIT, "QUIT", "", "");
-    if (!sent) {
+    if (!sent || relay->mailbox_trouble[0]) {
         conclude(relay, false);
         return;
     }
     relay->looking = true;
     dp_probe_progress(relay->probe, "a message was taken; waiting for it in %s", relay->mailbox);
-    dp_timer_start(relay->timer, LOOK_MS, LOOK_MS);
+    if (relay->imap)
+        imap_proof_look(relay->imap);
+    else
+        dp_timer_start(relay->timer, LOOK_MS, LOOK_MS);
 }
 
 static void next_form(struct relay_probe *relay)
@@ -349,6 +361,36 @@ static void on_addresses(void *context, int code, const char *why, const union d
     connect_again(relay);
 }
 
+static int look_up(struct relay_probe *relay)
+{
+    struct dp_probe *probe = relay->probe;
+    return dp_lookup_start(dp_probe_resolver(probe), relay->target.host,
+                           dp_request_family(dp_probe_request(probe)),
+                           relay->target.port ? relay->target.port : 25, on_addresses, relay, &relay->lookup);
+}
+
+/* No message is sent before it is sure that somebody can look for it. */
+static void on_mailbox_ready(void *context)
+{
+    struct relay_probe *relay = context;
+    int rc = look_up(relay);
+    if (rc)
+        dp_probe_fail(relay->probe, rc, "%s", dp_err_sentence(rc));
+}
+
+static void on_mailbox_done(void *context, bool found, const char *why)
+{
+    struct relay_probe *relay = context;
+    if (!relay->lookup) {
+        dp_probe_fail(relay->probe, DP_ERR_DENIED, "--proof-mailbox %.200s: %s", relay->mailbox, why);
+        return;
+    }
+    if (!found)
+        (void)snprintf(relay->mailbox_trouble, sizeof relay->mailbox_trouble, "%s", why);
+    if (relay->looking)
+        conclude(relay, found);
+}
+
 static int check_domain(const struct dp_request *request, const char *option, struct dp_diag *diag)
 {
     const char *domain = dp_request_text(request, option);
@@ -364,9 +406,12 @@ static void relay_stop(void *state)
     dp_dial_drop(relay->dial);
     dp_stream_drop(relay->stream);
     dp_timer_drop(relay->timer);
+    imap_proof_drop(relay->imap);
     dp_lines_free(&relay->lines);
     free(relay);
 }
+
+static const struct imap_proof_events proof_events = {.ready = on_mailbox_ready, .done = on_mailbox_done};
 
 static int relay_start(struct dp_probe *probe, void **ret_state, struct dp_diag *diag)
 {
@@ -385,7 +430,8 @@ static int relay_start(struct dp_probe *probe, void **ret_state, struct dp_diag 
     if (!rc && relay->mailbox && !dp_request_given(request, "--remote-domain"))
         rc = dp_fail(diag, DP_ERR_USAGE,
                      "--proof-mailbox needs --remote-domain: postmaster@ that domain has to end up in it");
-    if (!rc && relay->mailbox)
+    bool imap = relay->mailbox && imap_place_meant(relay->mailbox);
+    if (!rc && relay->mailbox && !imap)
         rc = maildir_check(relay->mailbox, diag);
     if (!rc && getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         rc = DP_ERR_IO;
@@ -394,9 +440,9 @@ static int relay_start(struct dp_probe *probe, void **ret_state, struct dp_diag 
     if (!rc)
         rc = dp_timer_new(dp_probe_loop(probe), on_look, relay, &relay->timer);
     if (!rc)
-        rc = dp_lookup_start(dp_probe_resolver(probe), relay->target.host, dp_request_family(request),
-                             relay->target.port ? relay->target.port : 25, on_addresses, relay,
-                             &relay->lookup);
+        rc = imap ? imap_proof_start(probe, relay->mailbox, relay->token, &proof_events, relay, &relay->imap,
+                                     diag)
+                  : look_up(relay);
     if (rc) {
         relay_stop(relay);
         return rc;
@@ -408,6 +454,11 @@ static int relay_start(struct dp_probe *probe, void **ret_state, struct dp_diag 
 static void relay_expire(void *state)
 {
     struct relay_probe *relay = state;
+    if (!relay->lookup) {
+        dp_probe_fail(relay->probe, DP_ERR_TIMEOUT, "--proof-mailbox %.200s: not open in time",
+                      relay->mailbox);
+        return;
+    }
     if (!relay->text[0]) {
         dp_probe_fail(relay->probe, DP_ERR_TIMEOUT, "the name %s could not be looked up in time",
                       relay->target.host);
@@ -439,8 +490,11 @@ static const struct dp_probe_option options[] = {
      "a domain of the server's own (default: its name)"},
     {"--remote-domain", DP_OPT_TEXT, "DOMAIN", NULL, 0, 0, NULL, false,
      "a domain that it has nothing to do with (default: example.com)"},
-    {"--proof-mailbox", DP_OPT_TEXT, "MAILDIR", NULL, 0, 0, NULL, false,
-     "sends one message to postmaster@ the remote domain, and waits for it in this maildir"},
+    {"--proof-mailbox", DP_OPT_TEXT, "MAILBOX", NULL, 0, 0, NULL, false,
+     "sends one message to postmaster@ the remote domain, and waits for it in this maildir, or in "
+     "imap[s]://HOST[:PORT][/FOLDER]"},
+    {"--auth-file", DP_OPT_TEXT, "FILE", NULL, 0, 0, NULL, false,
+     "of that account: 'user:' and 'password:' lines, mode 0600 (or DROPPOINT_USER, DROPPOINT_PASSWORD)"},
 };
 
 const struct dp_probe_kind dp_probe_relay = {
@@ -454,7 +508,9 @@ const struct dp_probe_kind dp_probe_relay = {
     .timeout_ms = 60000,
     .examples = "  droppoint probe relay --local --local-domain example.net mx.example.net\n"
                 "  droppoint probe relay --local --local-domain example.net --remote-domain example.org \\\n"
-                "      --proof-mailbox /home/me/Maildir mx.example.net\n",
+                "      --proof-mailbox /home/me/Maildir mx.example.net\n"
+                "  droppoint probe relay --local --local-domain example.net --remote-domain example.org \\\n"
+                "      --proof-mailbox imaps://mail.example.org --auth-file login.txt mx.example.net\n",
     .start = relay_start,
     .expire = relay_expire,
     .stop = relay_stop,
