@@ -104,6 +104,11 @@ static bool names_file(const char *option)
     return false;
 }
 
+static bool names_server(const char *option)
+{
+    return strcmp(option, "--server") == 0 || strcmp(option, "--write-to") == 0;
+}
+
 /* The host of "host:port"; what is no such thing is taken whole. */
 static void host_of(const char *text, char *host, size_t size)
 {
@@ -123,7 +128,7 @@ static void add_option(void *context, const char *option, const char *value)
         wishes->files[wishes->file_count++] = value;
     if (account && imap_place_parse(value, &place, NULL) == DP_OK)
         value = place.server.host;
-    if (value && (account || strcmp(option, "--server") == 0) && wishes->place_count < PLACES_MAX) {
+    if (value && (account || names_server(option)) && wishes->place_count < PLACES_MAX) {
         char *server = wishes->servers[wishes->place_count];
         host_of(value, server, sizeof wishes->servers[0]);
         wishes->places[wishes->place_count++] = server;

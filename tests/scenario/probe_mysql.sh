@@ -56,6 +56,26 @@ sleep 1.2
 probe_expect "a heartbeat that is old" 1 lagging '.data.lag_s > 1' mysql $auth --heartbeat ops.heartbeat --max-lag 1 $TWO
 db one "UPDATE ops.heartbeat SET ts = NOW(6)"
 probe_expect "and one that is new" 0 ok '.data.lag_s < 1' mysql $auth --heartbeat ops.heartbeat --max-lag 1 $TWO
+probe_refuses "a row to write, and no table" "needs --heartbeat" mysql $auth --write-to $ONE $TWO
+written="mysql $auth --heartbeat ops.heartbeat --write-to $ONE"
+probe_expect "a primary that this user may not write to" 1 auth-failed '.data.end_to_end.seen == false and (.summary | contains("203.0.113.25:3306"))' $written $TWO
+db one "GRANT INSERT, UPDATE ON ops.heartbeat TO probe"
+probe_expect "what is written is seen" 0 ok '.data.end_to_end | .seen and .ms < 2000 and .error == null' $written $TWO
+probe_same "rows of the table" "$(db one 'SELECT COUNT(*) FROM ops.heartbeat')" 1
+db one "DELETE FROM ops.heartbeat"
+probe_expect "a table that is empty" 0 ok '.data.end_to_end.seen' $written $TWO
+probe_same "rows of the table that was empty" "$(db one 'SELECT COUNT(*) FROM ops.heartbeat')" 1
+probe_expect "a primary that is not there" 1 unreachable '.summary | contains("203.0.113.25:9 cannot be asked")' \
+    mysql $auth --heartbeat ops.heartbeat --write-to $REMOTE_4:9 $TWO
+db one "SET GLOBAL read_only = 1"
+probe_expect "a primary that takes no writes" 1 stopped '.summary | contains("takes no writes")' $written $TWO
+db one "SET GLOBAL read_only = 0"
+probe_expect "no such table" 1 broken '.data.end_to_end.error | contains("nothing")' mysql $auth --heartbeat ops.nothing --write-to $ONE $TWO
+db two "STOP SLAVE; SET GLOBAL replicate_ignore_table = 'ops.heartbeat'; START SLAVE"
+probe_expect "threads run, and the row does not come" 1 lagging '.data.io_thread == "Yes" and .data.sql_thread == "Yes" and .data.end_to_end.seen == false' \
+    $written --max-lag 2 $TWO
+db two "STOP SLAVE; SET GLOBAL replicate_ignore_table = ''; START SLAVE"
+lab_wait_for 10 bash -c "ip netns exec $LAB-remote mariadb -N -S $LAB_DIR/two/sock -u root -e 'SHOW SLAVE STATUS' | grep -q Yes" || lab_die "no replication any more"
 db two "STOP SLAVE SQL_THREAD"
 probe_expect "a thread that was stopped" 1 stopped '.data.sql_thread == "No" and .data.io_thread == "Yes"' mysql $auth $TWO
 db two "START SLAVE; INSERT INTO ops.t VALUES (7)"

@@ -63,6 +63,45 @@ static double worst_lag(const struct mysql_state *state)
     return worst;
 }
 
+/* False: nothing is wrong with it. */
+static bool judge_end_to_end(const char *server, const struct mysql_end_to_end *e, struct mysql_verdict *v)
+{
+    static const struct {
+        const char *class, *what, *next_step;
+    } faults[] = {
+        [MYSQL_WRITE_UNREACHABLE] =
+            {"unreachable", "cannot be asked",
+             "'droppoint probe tcp' towards the primary tells whether the network or the "
+             "server is the reason."},
+        [MYSQL_WRITE_DENIED] = {"auth-failed", "lets this user write no heartbeat row",
+                                "The user needs SELECT, INSERT and UPDATE on the heartbeat table there."},
+        [MYSQL_WRITE_READ_ONLY] = {"stopped", "takes no writes",
+                                   "read_only is set: is it the primary still, or was another one promoted?"},
+        [MYSQL_WRITE_FAILED] = {"broken", "could not write the heartbeat row",
+                                "The error names why; the table needs a column ts (TIMESTAMP(6))."},
+        [MYSQL_READ_FAILED] =
+            {"broken", "wrote a heartbeat row that could not be looked for",
+             "The error is the replica's: does the heartbeat table exist there, and may this "
+             "user read it?"},
+    };
+    if (!e->asked || (e->fault == MYSQL_WRITE_GOOD && e->seen))
+        return false;
+    if (e->fault == MYSQL_WRITE_GOOD) {
+        v->class = "lagging";
+        v->next_step =
+            "What slows it down: a long statement or lock (SHOW PROCESSLIST), a slow disk, a filter that "
+            "leaves the heartbeat table out (replicate_do_db), another source than this primary?";
+        (void)snprintf(v->summary, sizeof v->summary, "a row written on %s is not seen on %s after %.1f s",
+                       e->primary, server, e->ms / 1e3);
+    } else {
+        v->class = faults[e->fault].class;
+        v->next_step = faults[e->fault].next_step;
+        (void)snprintf(v->summary, sizeof v->summary, "the primary %s %s: %.200s", e->primary,
+                       faults[e->fault].what, e->error);
+    }
+    return true;
+}
+
 struct mysql_verdict mysql_judge(const char *server, const struct mysql_state *state, double max_lag_s)
 {
     struct mysql_verdict v = {.class = "ok", .next_step = ""};
@@ -92,12 +131,17 @@ struct mysql_verdict mysql_judge(const char *server, const struct mysql_state *s
         (void)snprintf(v.summary, sizeof v.summary,
                        "%s: replication from %s stands: IO thread %s, SQL thread %s%s%.200s", server,
                        c->source, c->io_thread, c->sql_thread, c->io_error[0] ? ": " : "", c->io_error);
+    } else if (judge_end_to_end(server, &state->end_to_end, &v)) {
+        return v;
     } else if (lag > max_lag_s) {
         v.class = "lagging";
         v.next_step = "What slows it down: a long statement or lock (SHOW PROCESSLIST), a slow disk, a "
                       "single thread that applies?";
         (void)snprintf(v.summary, sizeof v.summary, "%s is %.1f s behind its source (%s)", server, lag,
                        state->heartbeat_lag_s >= 0 ? "by the heartbeat row" : "by its own word");
+    } else if (state->end_to_end.asked) {
+        (void)snprintf(v.summary, sizeof v.summary, "a row written on %s is seen on %s after %.0f ms",
+                       state->end_to_end.primary, server, state->end_to_end.ms);
     } else if (state->is_replica) {
         (void)snprintf(v.summary, sizeof v.summary, "%s replicates, %.1f s behind", server,
                        lag < 0 ? 0 : lag);

@@ -25,12 +25,31 @@ struct mysql_table {
 
 #define MYSQL_CHANNELS_MAX 16
 
+enum mysql_end_to_end_fault {
+    MYSQL_WRITE_GOOD,
+    MYSQL_WRITE_UNREACHABLE,
+    MYSQL_WRITE_DENIED,
+    MYSQL_WRITE_READ_ONLY,
+    MYSQL_WRITE_FAILED,
+    MYSQL_READ_FAILED, /* on the replica */
+};
+
+/* A row that was written on the primary, and whether it came. */
+struct mysql_end_to_end {
+    bool asked, seen;
+    enum mysql_end_to_end_fault fault;
+    double ms; /* until it was seen, or given up */
+    char primary[280];
+    char error[300];
+};
+
 struct mysql_state {
     bool is_replica;
     struct mysql_channel channels[MYSQL_CHANNELS_MAX];
     unsigned channel_count;
     double heartbeat_lag_s; /* negative: no heartbeat was asked for */
     char heartbeat_error[300];
+    struct mysql_end_to_end end_to_end;
     json_t *tables; /* owned by whoever made it; NULL: none was checked */
     unsigned corrupt;
     char first_corrupt[200];

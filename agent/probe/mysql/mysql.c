@@ -8,6 +8,8 @@
 #include "agent/probe/mysql/session.h"
 #include "agent/probe/net/resolve.h"
 
+#define ANSWER_S 1.0 /* of the probe's time, kept to tell the outcome */
+
 struct mysql_probe;
 
 /* Done by a thread of libuv's; outlives the probe where that ends first. */
@@ -68,6 +70,13 @@ static void put_state(struct mysql_probe *mysql, const struct mysql_answer *answ
     (void)json_object_set_new(data, "channels", channels);
     if (state->tables)
         (void)json_object_set(data, "tables", state->tables);
+    const struct mysql_end_to_end *e = &state->end_to_end;
+    if (e->asked)
+        (void)json_object_set_new(
+            data, "end_to_end",
+            json_pack("{s:s, s:b, s:o, s:o}", "primary", e->primary, "seen", e->seen, "ms",
+                      e->fault == MYSQL_WRITE_GOOD ? json_real(e->ms) : json_null(), "error",
+                      e->error[0] ? dp_peer_text(e->error, strlen(e->error)) : json_null()));
     add_problem(problems, "replication-status", answer->status_error);
     add_problem(problems, "heartbeat", state->heartbeat_error);
     if (json_array_size(problems))
@@ -140,6 +149,9 @@ static void on_addresses(void *context, int code, const char *why, const union d
         (void)json_object_set_new(dp_probe_data(mysql->probe), "address", json_string(mysql->plan.address));
         uint64_t left = dp_probe_left_ms(mysql->probe) / 1000; // the client library counts whole seconds
         mysql->plan.timeout_s = left ? (unsigned)left : 1;
+        double most_s = (double)dp_probe_left_ms(mysql->probe) / 1000 - ANSWER_S;
+        if (mysql->plan.patience_s > most_s)
+            mysql->plan.patience_s = most_s;
         work->plan = mysql->plan;
         work->owner = mysql;
         work->work.data = work;
@@ -156,6 +168,7 @@ static int read_names(struct mysql_probe *mysql, const struct dp_request *reques
 {
     const char *database = dp_request_text(request, "--database"),
                *heartbeat = dp_request_text(request, "--heartbeat");
+    const char *primary = dp_request_text(request, "--write-to");
     const char *check = dp_request_text(request, "--check"), *dot = heartbeat ? strchr(heartbeat, '.') : NULL;
     if (database && !mysql_name_ok(database))
         return dp_fail(diag, DP_ERR_USAGE, "--database '%.80s' is no name of a database", database);
@@ -169,6 +182,17 @@ static int read_names(struct mysql_probe *mysql, const struct dp_request *reques
         if (!dot || length > 64 || strlen(dot + 1) > 64 || !mysql_name_ok(mysql->plan.heartbeat_database) ||
             !mysql_name_ok(mysql->plan.heartbeat_table))
             return dp_fail(diag, DP_ERR_USAGE, "--heartbeat '%.100s': written as DATABASE.TABLE", heartbeat);
+    }
+    if (primary) {
+        struct dp_host_port place;
+        int rc = dp_host_port_parse(primary, &place, diag);
+        if (rc)
+            return rc;
+        if (!heartbeat)
+            return dp_fail(diag, DP_ERR_USAGE, "--write-to needs --heartbeat: the table to write to");
+        (void)snprintf(mysql->plan.primary, sizeof mysql->plan.primary, "%s", place.host);
+        mysql->plan.primary_port = place.port ? place.port : 3306;
+        mysql->plan.patience_s = (double)dp_request_ms(request, "--max-lag") / 1000;
     }
     if (check && !database)
         return dp_fail(diag, DP_ERR_USAGE, "--check needs --database: which tables to check");
@@ -263,6 +287,10 @@ static const struct dp_probe_option options[] = {
     {"--database", DP_OPT_TEXT, "DATABASE", NULL, 0, 0, NULL, false, "the database whose tables are checked"},
     {"--heartbeat", DP_OPT_TEXT, "DB.TABLE", NULL, 0, 0, NULL, false,
      "a table with a column ts that the source writes the time into: the true lag"},
+    {"--write-to", DP_OPT_TEXT, "PRIMARY[:PORT]", NULL, 0, 0, NULL, false,
+     "sets the newest row of --heartbeat there to the time (adds one where there is none), nothing else, and "
+     "waits "
+     "for it here"},
     {"--check", DP_OPT_WORD, "HOW", NULL, 0, 0, "quick|medium", false,
      "CHECK TABLE for every table of --database"},
     {"--max-lag", DP_OPT_SECONDS, "SECONDS", "60", 0, 31536000000, NULL, false, "more than that is lagging"},
@@ -280,6 +308,8 @@ const struct dp_probe_kind dp_probe_mysql = {
         "  droppoint probe mysql --local --auth-file db.txt replica.example.net\n"
         "  droppoint probe mysql --local --auth-file db.txt --heartbeat ops.heartbeat --max-lag 5 "
         "replica.example.net\n"
+        "  droppoint probe mysql --local --auth-file db.txt --heartbeat ops.heartbeat --write-to "
+        "primary.example.net replica.example.net\n"
         "  droppoint probe mysql --local --auth-file db.txt --database mail --check medium db.example.net\n",
     .start = mysql_start,
     .expire = mysql_expire,

@@ -13,6 +13,9 @@ struct mysql_plan {
     char database[65];
     char heartbeat_database[65], heartbeat_table[65]; /* "" : none */
     const char *check;                                /* "QUICK", "MEDIUM"; NULL: none */
+    char primary[256];                                /* to write a heartbeat row to; "": none */
+    uint16_t primary_port;
+    double patience_s; /* so long that row may take to the replica */
     unsigned timeout_s;
 };
 

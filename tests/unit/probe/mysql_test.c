@@ -30,6 +30,39 @@ static void check(const struct mysql_state *state, const char *class)
     assert_int_equal(v.next_step[0] == 0, strcmp(class, "ok") == 0);
 }
 
+static void test_end_to_end(void **state)
+{
+    (void)state;
+    static const struct {
+        enum mysql_end_to_end_fault fault;
+        const char *class, *said;
+    } faults[] = {{MYSQL_WRITE_UNREACHABLE, "unreachable", "one:3306 cannot be asked: why"},
+                  {MYSQL_WRITE_DENIED, "auth-failed", "one:3306 lets this user write no"},
+                  {MYSQL_WRITE_READ_ONLY, "stopped", "one:3306 takes no writes"},
+                  {MYSQL_WRITE_FAILED, "broken", "one:3306 could not write"},
+                  {MYSQL_READ_FAILED, "broken", "could not be looked for"}};
+    struct mysql_state s = replica("Yes", "Yes", "", "0");
+    s.end_to_end = (struct mysql_end_to_end){.asked = true, .seen = true, .ms = 12, .primary = "one:3306"};
+    check(&s, "ok");
+    assert_non_null(strstr(mysql_judge("db:3306", &s, 60).summary, "seen on db:3306 after 12 ms"));
+    s.end_to_end.seen = false;
+    check(&s, "lagging");
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        s.end_to_end.fault = faults[i].fault;
+        (void)strcpy(s.end_to_end.error, "why");
+        check(&s, faults[i].class);
+        assert_non_null(strstr(mysql_judge("db:3306", &s, 60).summary, faults[i].said));
+    }
+    /* A thread that stands says more than a row that does not come. */
+    struct mysql_end_to_end asked = s.end_to_end;
+    s = replica("Yes", "No", "Duplicate entry", NULL);
+    s.end_to_end = asked;
+    check(&s, "broken");
+    s = replica("No", "Yes", "", NULL);
+    s.end_to_end = asked;
+    check(&s, "stopped");
+}
+
 static void test_replication(void **state)
 {
     (void)state;
@@ -88,7 +121,7 @@ static void test_names(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replication), cmocka_unit_test(test_tables),
-                                       cmocka_unit_test(test_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replication), cmocka_unit_test(test_end_to_end),
+                                       cmocka_unit_test(test_tables), cmocka_unit_test(test_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
