@@ -41,6 +41,25 @@ install_packages() (
     done
 )
 
+# unpack_packages NAME...: into build/unpacked/NAME, without installing: for programs that conflict with what the tests install.
+unpack_packages() (
+    for name; do
+        to=$ROOT/build/unpacked/$name
+        [ ! -e "$to.complete" ] || continue
+        echo "unpacking: $name"
+        dir=$(mktemp -d)
+        trap 'rm -rf "$dir"' EXIT
+        cd "$dir" || exit 2
+        apt-get -q download "$name" >log 2>&1 || { apt-get -q update && apt-get -q download "$name"; } >log 2>&1 ||
+            { cat log >&2; die "apt-get download $name failed"; }
+        rm -rf "$to"
+        mkdir -p "$to"
+        dpkg -x ./*.deb "$to" || die "dpkg -x $name failed"
+        touch "$to.complete"
+        rm -rf "$dir"
+    done
+)
+
 # build PRESET [TARGET...]: configures and builds; says nothing unless it fails.
 build() {
     local preset=$1 log start=$SECONDS

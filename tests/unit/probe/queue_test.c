@@ -55,6 +55,14 @@ static void test_files(void **state)
     assert_string_equal(m.recipients[0], "b@example.org");
     assert_string_equal(m.reason, "451 4.3.0 later");
     assert_false(queue_read_exim(bytes, length, &m));
+    length = load("opensmtpd_6.8", bytes, sizeof bytes);
+    assert_true(queue_read_opensmtpd(bytes, length, &m));
+    assert_true(m.tried); /* although last-try is 0 */
+    assert_string_equal(m.recipients[0], "b@far.example.com");
+    assert_string_equal(m.reason, "Network error on destination MXs");
+    static const char fresh[] = "version: 3\ndest: b@far.example.com\nctime: 1\nlast-try: 0\nretry: 0\n";
+    assert_true(queue_read_opensmtpd(fresh, sizeof fresh - 1, &m));
+    assert_false(m.tried);
     assert_false(queue_read_postfix((const uint8_t *)"\x89PNG", 4, &m));
 }
 
