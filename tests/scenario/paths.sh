@@ -153,12 +153,13 @@ around     on,4,none,forward,clean off,4,lb1,forward,random
 twice      on,4,none,forward,clean off,4,w1,forward,random
 headers    on,4,none,forward,clean off,4,lb1,forward,random
 nat6       on,6,none,forward,clean off,6,lb1,forward,random
-prefix6    on,6,none,forward,clean off,6,w2,reverse,random
+prefix6    on,6,none,forward,clean off,6,w2,reverse,size
 snaps      on,4,none,forward,clean off,4,w2,forward,random
 midway     on,4,none,forward,clean
 END
     [ -z "${SCENARIO_LONG:-}" ] || cat <<'END'
 midway     off,4,lb1,reverse,random
+prefix6    off,6,w2,reverse,random
 bare       off,4,none,forward,clean off,4,w2,reverse,random
 END
 }
