@@ -190,8 +190,10 @@ bool queue_read_opensmtpd(const char *text, size_t length, struct queue_message 
             add_recipient(message, value, value_size);
         else if (key == 5 && memcmp(line, "ctime", 5) == 0)
             message->arrived = number_of(value, value_size);
-        else if ((key == 8 && memcmp(line, "last-try", 8) == 0) || (key == 5 && memcmp(line, "retry", 5) == 0))
-            message->tried = message->tried || number_of(value, value_size) > 0; /* 6.8 sets the latter only */
+        else if ((key == 8 && memcmp(line, "last-try", 8) == 0) ||
+                 (key == 5 && memcmp(line, "retry", 5) == 0))
+            message->tried =
+                message->tried || number_of(value, value_size) > 0; /* 6.8 sets the latter only */
         else if (key == 9 && memcmp(line, "errorline", 9) == 0)
             copy_clean(message->reason, sizeof message->reason, value, value_size);
     }
